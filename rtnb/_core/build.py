@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+"""Build `rtnb-core`: a hook of the build backend, and a script (`python rtnb/_core/build.py`).
+
+The core is optional: without a compiler, or not on Linux, the package is built without it and says so.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+FLAGS = ["-std=c17", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-fstack-protector-strong"]
+
+
+def build() -> str:
+    """Compile every .c file here into one executable; returns why not, or an empty string."""
+    program = HERE / "rtnb-core"
+    program.unlink(missing_ok=True)
+    if platform.system() != "Linux":
+        return "not Linux"
+    compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc") or shutil.which("clang")
+    if not compiler:
+        return "no C compiler (Debian: apt-get install gcc libc6-dev)"
+    sources = sorted(str(source) for source in HERE.glob("*.c"))
+    done = subprocess.run([compiler, *FLAGS, "-o", program, *sources], capture_output=True, text=True)
+    return f"the compiler failed:\n{done.stderr}" if done.returncode else ""
+
+
+def main() -> None:
+    if why := build():
+        print(f"rtnb: built without its C core: {why}", file=sys.stderr)
+
+
+try:
+    from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+except ImportError:  # run as a script, outside the build backend
+    pass
+else:
+
+    class CoreBuildHook(BuildHookInterface):  # type: ignore[type-arg]
+        """The wheel is of this platform where the core was built, and pure Python where it was not."""
+
+        def initialize(self, version: str, build_data: dict[str, object]) -> None:
+            if self.target_name != "wheel":
+                return
+            if why := build():
+                self.app.display_warning(f"rtnb: built without its C core: {why}")
+            else:
+                build_data["pure_python"] = False
+                arch = platform.machine()
+                build_data["tag"] = f"py3-none-linux_{arch}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT
+ * Which loop? Dispatch to the subcommand. */
+#include "core.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int main(int argc, char **argv)
+{
+	if (argc > 1 && !strcmp(argv[1], "trace"))
+		return trace_main(argc - 1, argv + 1);
+	if (argc > 1 && !strcmp(argv[1], "sample"))
+		return sample_main(argc - 1, argv + 1);
+	fprintf(stderr, "usage: rtnb-core trace|sample ... (a part of the Python package rtnb)\n");
+	return 2;
+}

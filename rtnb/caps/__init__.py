@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: MIT
+"""May this process ...? Yes; no, because ...; or cannot tell.
+
+Each capability is probed by trying it, and a refusal's binding reason is looked up, not guessed. The same
+look-up words the error of the tool that was refused. Nothing is cached: a setting may change under a notebook.
+"""
+
+from __future__ import annotations
+
+from rtnb.caps.answer import CAPABILITIES, Answer, Reason, ask, capability, refused, require
+from rtnb.caps.doctor import doctor
+
+__all__ = ["CAPABILITIES", "Answer", "Reason", "ask", "capability", "doctor", "refused", "require"]

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT
+"""What does `2ms` mean? Durations and sizes as people write them, exactly, and back into words."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+from rtnb.errors import BadInput
+
+__all__ = ["duration_ns", "in_words"]
+
+_NS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|µs|ms|s|m|h)?")
+
+
+def duration_ns(text: str | int | float, *, what: str = "duration", unit: str = "") -> int:
+    """Nanoseconds of `1.5ms`, `200us`, `5s`; a bare number counts in `unit`, or is refused without one.
+
+    Exact: a fraction of a nanosecond is an error, as is anything not above zero. Raises BadInput.
+
+    >>> duration_ns("1.5ms")
+    1500000
+    """
+    match = _DURATION.fullmatch(str(text).strip())
+    if not match or not (match[2] or unit):
+        raise BadInput(f"{what} {str(text)!r}", "not a duration", "write a number with a unit: 200us, 1ms, 5s, 2m")
+    ns = Decimal(match[1]) * _NS[match[2] or unit]
+    if ns != int(ns) or ns <= 0 or ns >= 2**63:
+        raise BadInput(f"{what} {str(text)!r}", "must be a whole number of nanoseconds above zero")
+    return int(ns)
+
+
+def in_words(ns: float) -> str:
+    """A duration for people: three digits and a unit.
+
+    >>> in_words(26_600)
+    '26.6 us'
+    """
+    for name, size in (("s", 10**9), ("ms", 10**6), ("us", 10**3)):
+        if abs(ns) >= size:
+            return f"{ns / size:.3g} {name}"
+    return f"{ns:.0f} ns"

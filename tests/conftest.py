@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""After every test nothing is left: no child, no descriptor, no tracer, no program, no changed policy.
+
+Kernel tests are skipped by probe (`needs`), with the probe's own sentence; a subject named in
+RTNB_REQUIRE=strace,bpf,... may not skip: there a refusal fails the test.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rtnb import caps
+
+VICTIMS = Path(__file__).parent / "victims"
+REQUIRED = frozenset(filter(None, os.environ.get("RTNB_REQUIRE", "").split(",")))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(*capabilities): skip, with the probe's sentence, where one is refused")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("needs"):
+        for name in marker.args:
+            answer = caps.ask(name)
+            if answer.verdict != "yes":
+                sentence = f"{name}: {answer.why}"
+                if name.split(".")[0] in REQUIRED:
+                    pytest.fail(f"RTNB_REQUIRE: {sentence}")
+                pytest.skip(sentence)
+
+
+def _state() -> dict[str, object]:
+    """What a test could leave behind in this process: its children, descriptors and scheduling."""
+    children = [line for task in Path("/proc/self/task").iterdir() for line in (task / "children").read_text().split()]
+    fds = {}
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            fds[fd] = os.readlink(f"/proc/self/fd/{fd}")
+        except FileNotFoundError:  # the listing's own descriptor
+            continue
+    return {
+        "children": children,
+        "descriptors": fds,
+        "policy": os.sched_getscheduler(0),
+        "affinity": os.sched_getaffinity(0),
+        "tracer": next(line for line in Path("/proc/self/status").read_text().split("\n") if "TracerPid" in line),
+    }
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    before = _state()
+    yield
+    after = _state()
+    assert after == before
+
+
+@pytest.fixture(scope="session")
+def victim(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Each tiny program of tests/victims, compiled: its name to its path. They make exactly known events."""
+    compiler = shutil.which("cc") or pytest.skip("no C compiler for the victim programs")
+    folder = tmp_path_factory.mktemp("victims")
+    programs = {}
+    for source in sorted(VICTIMS.glob("*.c")):
+        program = folder / source.stem
+        subprocess.run([compiler, "-O1", "-g", "-pthread", "-o", program, source], check=True)
+        programs[source.stem] = str(program)
+    return programs
