@@ -5,13 +5,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rtnb.recording import Header, Recording, Tables, load
+from rtnb import accessor, bpf, caps, perf, rt, strace
+from rtnb.recording import Header, Recording, Tables, live_or, load
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 __version__ = "0.1.0"
-__all__ = ["Header", "Recording", "Tables", "load", "load_ipython_extension", "unload_ipython_extension"]
+__all__ = [
+    "Header",
+    "Recording",
+    "Tables",
+    "accessor",
+    "bpf",
+    "caps",
+    "live_or",
+    "load",
+    "load_ipython_extension",
+    "perf",
+    "rt",
+    "strace",
+    "unload_ipython_extension",
+]
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

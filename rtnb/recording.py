@@ -241,8 +241,10 @@ def _read(folder: Path, name: str, facts: Mapping[str, Any]) -> pd.DataFrame:
     df = pd.read_parquet(folder / f"{name}.parquet", engine="pyarrow")
     if len(df) != facts["rows"]:
         raise TypeError(f"table {name} has {len(df)} rows, the header says {facts['rows']}")
-    if declared and list(df.columns) != [c.name for c in declared.columns]:
-        raise TypeError(f"table {name} has columns {list(df.columns)}, not those of {declared.name}")
+    df.attrs = {}
+    found = {str(column): str(dtype) for column, dtype in df.dtypes.items()}
+    if declared and found != {c.name: c.dtype for c in declared.columns}:
+        raise TypeError(f"table {name} has columns {found}, not those of {declared.name}")
     return schema.mark(df, table=str(facts["table"]))
 
 

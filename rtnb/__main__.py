@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: MIT
+"""`python -m rtnb doctor`: what may this process do here?"""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+
+from rtnb import caps
+
+__all__ = ["main"]
+
+
+def main(words: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser("rtnb", description="Look into the Linux kernel.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    doctor = commands.add_parser("doctor", help="what this process may do here, and what would help")
+    doctor.add_argument("--json", action="store_true", help="as JSON")
+    args = parser.parse_args(words)
+    table = caps.doctor()
+    print(table.to_json(orient="records", indent=1) if args.json else _lines(table.to_dict("records")))
+    return 0
+
+
+def _lines(rows: list[dict[str, str]]) -> str:
+    """The table for a terminal: verdict, capability, why; the remedy below a no."""
+    lines = []
+    for row in rows:
+        lines.append(f"{row['verdict']:<12} {row['capability']:<16} {row['what']}: {row['why']}")
+        if row["remedy"]:
+            lines += textwrap.wrap(row["remedy"], 100, initial_indent=" " * 13 + "-> ", subsequent_indent=" " * 16)
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

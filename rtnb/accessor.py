@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+"""What can a frame say of itself? `df.rtnb`: its header, its summary, its picture, and a way to keep it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from rtnb import bpf, perf, rt, schema, strace
+from rtnb.errors import BadInput
+from rtnb.recording import Header, Recording
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+__all__ = ["RtnbAccessor"]
+
+SUMMARIES = {"strace": strace.summary, "perf_stat": perf.summary, "bpf": bpf.summary, "rt_task": rt.summary}
+"""A recording's kind to the subject's own summary."""
+
+
+@pd.api.extensions.register_dataframe_accessor("rtnb")
+class RtnbAccessor:
+    """The views of a frame that rtnb made. A frame that lost its header (`df.attrs`) says so: BadInput."""
+
+    def __init__(self, df: pd.DataFrame) -> None:
+        self._df = df
+
+    @property
+    def header(self) -> Header:
+        """Where the frame came from."""
+        attrs = self._df.attrs.get("rtnb", {})
+        if "header" not in attrs:
+            hint = "pandas drops df.attrs in some operations: ask the frame that the magic returned"
+            raise BadInput("df.rtnb", "this frame carries no rtnb header", hint)
+        return Header.from_json(attrs["header"])
+
+    def summary(self) -> pd.DataFrame:
+        """The subject's own summary of these rows, under the same header."""
+        header = self.header
+        return schema.mark(SUMMARIES[header.kind](self._df), header=header.to_json())
+
+    def plot(self) -> go.Figure:
+        """The subject's figure of these rows: title, axes with units, caption."""
+        from rtnb import plots
+
+        return plots.plot(self._df, self.header)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Save these rows and their header as a recording. Raises BadInput where it cannot be written."""
+        table = self._df.attrs["rtnb"].get("table", "") if self._df.attrs.get("rtnb") else ""
+        return Recording(self.header, {table.split(".")[-1] or "rows": self._df}).save(path)

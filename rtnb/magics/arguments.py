@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+"""How does a magic read its line? As an argv with the classic tools' options, split as a shell would.
+
+The values of options may name a Python variable (`-p {child.pid}`); the command after them is taken to the
+letter, so that `%strace awk '{print $1}' f` runs just that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+from IPython.core.error import UsageError
+from IPython.core.getipython import get_ipython
+from IPython.core.magic_arguments import argument
+
+__all__ = ["command", "parse", "recorded", "whole", "word"]
+
+Magic = Callable[..., Any]
+
+
+def word(text: str) -> str:
+    """An option's value, `{expression}` and `$name` expanded as in any IPython line."""
+    shell = get_ipython()
+    return str(shell.var_expand(text)) if shell and ("{" in text or "$" in text) else text
+
+
+def whole(text: str) -> int:
+    """An option's value as a whole number."""
+    try:
+        return int(word(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+
+
+def parse(magic: Magic, line: str) -> argparse.Namespace:
+    """The options of a magic's line. Raises UsageError, which IPython shows as one line."""
+    try:
+        words = shlex.split(line)
+    except ValueError as e:
+        raise UsageError(f"{line!r} cannot be split into words ({e}): close the quotes") from None
+    args: argparse.Namespace = magic.parser.parse_args(words)  # type: ignore[attr-defined]
+    return args
+
+
+def command(magic: Magic) -> Magic:
+    """The command and its arguments: everything from the first word that is no option."""
+    text = "the command and its arguments, to the letter; -- may stand before it"
+    decorated: Magic = argument("command", nargs=argparse.REMAINDER, help=text)(magic)
+    return decorated
+
+
+def recorded(magic: Magic) -> Magic:
+    """The options that every magic which makes a recording has."""
+    options = [
+        argument("--or", dest="or_", metavar="PATH", type=word, help="load PATH where the live run is refused"),
+        argument("--save", metavar="PATH", type=word, help="save the recording as the folder PATH"),
+        argument("-o", "--output", metavar="NAME", help="bind the whole Recording to the variable NAME"),
+        argument("--code", action="store_true", help="print the equivalent Python and run nothing"),
+    ]
+    for option in reversed(options):
+        magic = option(magic)
+    return magic

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: MIT
+"""What does a magic do? One library call, which can be run, and printed as Python (`--code`)."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from rtnb.recording import Recording
+
+__all__ = ["Call"]
+
+
+class Call:
+    """A call of a library function that returns a Recording; arguments at their defaults are left out."""
+
+    def __init__(self, function: Callable[..., Recording], *args: Any, **keywords: Any) -> None:
+        defaults = {p.name: p.default for p in inspect.signature(function).parameters.values()}
+        self.function = function
+        self.args = args
+        self.keywords = {name: value for name, value in keywords.items() if value != defaults[name]}
+
+    def run(self, **more: Any) -> Recording:
+        """Make the call; `more` are keywords that `--code` does not show, such as `progress`."""
+        return self.function(*self.args, **self.keywords, **more)
+
+    def code(self, fallback: str | None, save: str | None, view: str) -> str:
+        """The Python that does the same, down to the frame that is shown."""
+        module = self.function.__module__.split(".")[1]
+        words = [_literal(a) for a in self.args] + [f"{k}={_literal(v)}" for k, v in self.keywords.items()]
+        call = f"rtnb.{module}.{self.function.__name__}({', '.join(words)})"
+        if fallback:
+            call = f"rtnb.live_or(lambda: {call}, {fallback!r})"
+        lines = ["import rtnb", "", f"recording = {call}"]
+        lines += [f"recording.save({save!r})"] if save else []
+        return "\n".join([*lines, f"recording.frame{view}"])
+
+
+def _literal(value: Any) -> str:
+    """A cell as a triple-quoted string that reads as it was written; anything else as its repr."""
+    if isinstance(value, str) and "\n" in value:
+        body = value.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+        return f'"""\\\n{body}"""' if not body.endswith('"') else repr(value)
+    return repr(value)
