@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""May this process count events: its own, the kernel's share of them, the processor's, everybody's?"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from rtnb.abi import perf_event as abi
+from rtnb.abi.capability import effective
+from rtnb.caps.answer import Reason, capability
+
+__all__ = ["paranoid"]
+
+_SOFTWARE = "software events work here: task-clock, page-faults, context-switches"
+_GRANTS = frozenset({"CAP_PERFMON", "CAP_SYS_ADMIN"})
+
+
+def paranoid() -> int | None:
+    """The value of /proc/sys/kernel/perf_event_paranoid; None where there is no such file."""
+    try:
+        return int(Path("/proc/sys/kernel/perf_event_paranoid").read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _reason(allowed: int) -> Callable[[OSError], Reason]:
+    """The look-up for what perf_event_paranoid grants up to the value `allowed`."""
+    return lambda error: _refusal(error, allowed)
+
+
+def _hardware(error: OSError) -> Reason:
+    if error.errno not in (errno.ENOENT, errno.ENODEV, errno.EOPNOTSUPP, errno.EINVAL):
+        return _refusal(error, 2)
+    try:
+        hardware()
+    except OSError:
+        return Reason("support", "this machine has no hardware counters", _SOFTWARE)
+    return Reason("support", "this machine's processor has no such counter", "cycles and instructions work here")
+
+
+def _refusal(error: OSError, allowed: int) -> Reason:
+    number, level = error.errno or 0, paranoid()
+    if number == errno.ENOSYS:
+        return Reason("support", "this kernel has no perf_event_open (CONFIG_PERF_EVENTS), or a sandbox hides it")
+    if number == errno.EMFILE:
+        return Reason(
+            "permission", "this process has no file descriptor left", "count fewer events, or: ulimit -n 4096"
+        )
+    if number == errno.EACCES and level is not None and level > allowed and not effective() & _GRANTS:
+        remedy = f"give the process CAP_PERFMON, or: sysctl kernel.perf_event_paranoid={allowed}"
+        return Reason("permission", f"perf_event_paranoid is {level} and CAP_PERFMON is missing", remedy)
+    if number == errno.EPERM and "\nSeccomp:\t2\n" in Path("/proc/self/status").read_text():
+        why = "a seccomp filter, as containers have, keeps perf_event_open from this process"
+        return Reason("permission", why, "start the container with a seccomp profile that allows perf_event_open")
+    return Reason("unknown", f"perf_event_open failed: {os.strerror(number)}")
+
+
+def _count(type: int, config: int, *bits: str, pid: int = 0, cpu: int = -1) -> int:
+    """Open an event, read it, close it; returns the count."""
+    fd = abi.perf_event_open(type, config, *bits, pid=pid, cpu=cpu)
+    try:
+        return abi.read(fd).value
+    finally:
+        os.close(fd)
+
+
+@capability("perf.software", "count its own page faults and CPU time (%perf_stat)", _reason(2))
+def software() -> str:
+    _count(abi.PERF_TYPE_SOFTWARE, abi.PERF_COUNT_SW_PAGE_FAULTS, "exclude_kernel", "exclude_hv")
+    return f"perf_event_open of software events works (perf_event_paranoid is {paranoid()})"
+
+
+@capability("perf.kernel", "count what its own calls do inside the kernel, context switches too", _reason(1))
+def kernel() -> str:
+    _count(abi.PERF_TYPE_SOFTWARE, abi.PERF_COUNT_SW_CONTEXT_SWITCHES)
+    return "events are counted on the kernel's side too"
+
+
+@capability("perf.hardware", "use the processor's counters: cycles, instructions, cache misses", _hardware)
+def hardware() -> str:
+    _count(abi.PERF_TYPE_HARDWARE, abi.PERF_COUNT_HW_CPU_CYCLES, "exclude_kernel", "exclude_hv")
+    return "the processor counts cycles for this process"
+
+
+@capability("perf.system", "count the events of all tasks on a CPU", _reason(0))
+def system() -> str:
+    cpu = min(os.sched_getaffinity(0))
+    _count(abi.PERF_TYPE_SOFTWARE, abi.PERF_COUNT_SW_CONTEXT_SWITCHES, "exclude_kernel", pid=-1, cpu=cpu)
+    return f"all tasks on CPU {cpu} can be counted"
