@@ -11,6 +11,8 @@ int main(int argc, char **argv)
 		return trace_main(argc - 1, argv + 1);
 	if (argc > 1 && !strcmp(argv[1], "sample"))
 		return sample_main(argc - 1, argv + 1);
-	fprintf(stderr, "usage: rtnb-core trace|sample ... (a part of the Python package rtnb)\n");
+	if (argc > 1 && !strcmp(argv[1], "probe"))
+		return probe_main(argc - 1, argv + 1);
+	fprintf(stderr, "usage: rtnb-core trace|sample|probe ... (a part of the Python package rtnb)\n");
 	return 2;
 }

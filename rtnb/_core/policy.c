@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT
+ * Under which policy does this process run, and which may it take?
+ *
+ * `rtnb-core probe` tries in a process of its own, for what is tried cannot always be undone; the process then
+ * ends and leaves nothing. */
+#include "core.h"
+
+#include <errno.h>
+#include <linux/sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* struct sched_attr, SCHED_ATTR_SIZE_VER0, spelled out as sched_setattr(2) advises: linux/sched/types.h and
+ * glibc's sched.h redefine each other's structs, differently from release to release. */
+struct attributes {
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime_ns, deadline_ns, period_ns;
+};
+_Static_assert(sizeof(struct attributes) == 48, "SCHED_ATTR_SIZE_VER0");
+
+static int set(struct attributes *attr)
+{
+	attr->size = sizeof(*attr);
+	return syscall(SYS_sched_setattr, 0, attr, 0) ? errno : 0;
+}
+
+static int get(struct attributes *attr)
+{
+	return syscall(SYS_sched_getattr, 0, attr, sizeof(*attr), 0) ? errno : 0;
+}
+
+int take_policy(uint32_t policy, uint32_t priority)
+{
+	struct attributes attr;
+	int error = get(&attr); /* the nice value stays what it is: to lower it would take a privilege */
+
+	if (error)
+		return error;
+	attr.policy = policy;
+	attr.priority = priority;
+	return set(&attr);
+}
+
+int read_policy(struct sample_head *head)
+{
+	struct attributes now;
+	int error = get(&now);
+
+	if (error)
+		return error;
+	head->policy = now.policy;
+	head->priority = now.priority;
+	head->nice = now.nice;
+	return 0;
+}
+
+int probe_main(int argc, char **argv)
+{
+	const char *what = argc == 2 ? argv[1] : "";
+	/* 1 ms in 10: a share that any admission leaves on a machine that is not full */
+	struct attributes deadline = {
+		.policy = SCHED_DEADLINE, .runtime_ns = 1000000, .deadline_ns = 10000000, .period_ns = 10000000};
+
+	if (!strcmp(what, "fifo"))
+		return take_policy(SCHED_FIFO, 80);
+	if (!strcmp(what, "deadline"))
+		return set(&deadline);
+	if (!strcmp(what, "mlock"))
+		return mlockall(MCL_CURRENT | MCL_FUTURE) ? errno : 0;
+	fprintf(stderr, "usage: rtnb-core probe fifo|deadline|mlock (the exit status is the errno)\n");
+	return 255;
+}
