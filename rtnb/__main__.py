@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""`python -m rtnb doctor`: what may this process do here?"""
+"""`python -m rtnb doctor`: what may this process do here? `record`: run notebooks live and keep what came."""
 
 from __future__ import annotations
 
 import argparse
 import textwrap
+from pathlib import Path
 
 from rtnb import caps
 
@@ -17,7 +18,15 @@ def main(words: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     doctor = commands.add_parser("doctor", help="what this process may do here, and what would help")
     doctor.add_argument("--json", action="store_true", help="as JSON")
+    record = commands.add_parser("record", help="run notebooks live; save their outputs and recordings anew")
+    record.add_argument("notebook", nargs="+", type=Path)
     args = parser.parse_args(words)
+    if args.command == "record":
+        from rtnb.magics.record import record as run_live
+
+        for notebook in args.notebook:
+            run_live(notebook)
+        return 0
     table = caps.doctor()
     print(table.to_json(orient="records", indent=1) if args.json else _lines(table.to_dict("records")))
     return 0

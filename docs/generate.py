@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: MIT
+"""Write docs/schemas.md and docs/magics.md from the code; with --check, only say whether they are stale."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from pathlib import Path
+
+import rtnb  # noqa: F401  (declares the tables)
+from rtnb.magics import RtnbMagics
+from rtnb.magics.skins import LIBRARY
+from rtnb.schema import TABLES
+
+HERE = Path(__file__).parent
+MADE = "<!-- Made by `make docs` from the code: edit that instead. -->"
+
+
+def schemas() -> str:
+    """A table of columns for each declared row type."""
+    lines = ["# Schemas", "", MADE, ""]
+    lines += ["Every frame that rtnb returns, column by column. `Int64` is pandas' nullable integer: `<NA>` where"]
+    lines += ["there is no number. A `%%bpf` cell's maps and records are typed by the cell's own C instead.", ""]
+    for declared in sorted(TABLES.values(), key=lambda t: t.name):
+        if not declared.row.__module__.startswith("rtnb."):
+            continue
+        lines += [f"## {declared.name}", "", f"Version {declared.version}. {declared.doc}", ""]
+        lines += ["| column | dtype | unit | meaning |", "|---|---|---|---|"]
+        lines += [f"| `{c.name}` | {c.dtype} | {c.unit or '-'} | {c.help} |" for c in declared.columns]
+        lines += [""]
+    return "\n".join(lines)
+
+
+def magics() -> str:
+    """Every magic's help, with the library function behind it."""
+    lines = ["# Magics", "", MADE, "", "`%load_ext rtnb` registers them; `%strace?` shows the same in a notebook.", ""]
+    kinds = dict.fromkeys(RtnbMagics.magics["cell"], "%%") | dict.fromkeys(RtnbMagics.magics["line"], "%")
+    for name in sorted(kinds):
+        both = name in RtnbMagics.magics["cell"] and name in RtnbMagics.magics["line"]
+        title = f"%{name} and %%{name}" if both else f"{kinds[name]}{name}"
+        lines += [f"## {title}", "", "```text", inspect.cleandoc(getattr(RtnbMagics, name).__doc__).strip(), "```", ""]
+        if name in LIBRARY:
+            function = LIBRARY[name]
+            where = f"rtnb.{function.__module__.split('.')[1]}.{function.__name__}"
+            lines += [f"The library: `{where}{inspect.signature(function)}`", ""]
+    return "\n".join(lines)
+
+
+PAGES = {"schemas.md": schemas, "magics.md": magics}
+
+
+def stale() -> list[str]:
+    """The pages that differ from what the code says."""
+    return [name for name, make in PAGES.items() if not _same(HERE / name, make())]
+
+
+def _same(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text() == text.rstrip() + "\n"
+
+
+def main() -> int:
+    old = stale()
+    if "--check" not in sys.argv:
+        for name in old:
+            (HERE / name).write_text(PAGES[name]().rstrip() + "\n")
+    print("\n".join(f"{name}: {'stale' if '--check' in sys.argv else 'written'}" for name in old) or "up to date")
+    return 1 if old and "--check" in sys.argv else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
