@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+# `make lab` serves the course and `make test` checks everything; both make what they need first.
+
+PORT ?= 8888
+# The distribution's own Python if it will do: every user may read it, so a notebook can be run as another user,
+# and the distribution's modules (bcc) fit it.
+PYTHON ?= $(shell for p in /usr/bin/python3 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+PY := .venv/bin/python
+CORE := rtnb/_core/rtnb-core
+PREPARE = $(if $(shell command -v $(firstword $(PYTHON) none)),$(PYTHON) .ci/prepare.py,$(error \
+	rtnb needs Python 3.11 or newer: install it (Debian, Ubuntu: apt-get install python3), or name one: make PYTHON=python3.12))
+
+.PHONY: help lab test bench docs lock clean
+help:
+	@echo 'make lab [PORT=8888]  serve the course on this machine, in JupyterLab'
+	@echo 'make test             lint, types, every test, every notebook'
+	@echo 'make bench            rtnb and its peers, side by side, as one table'
+	@echo 'make docs             write the generated pages of docs/ anew'
+	@echo 'make lock             choose the pinned versions anew'
+	@echo 'make clean            as cloned'
+
+lab:
+	@$(PREPARE) lab --port $(PORT)
+	@$(MAKE) --silent $(CORE)
+	@$(PY) -m rtnb doctor
+	@$(PY) -m jupyterlab --ServerApp.ip=127.0.0.1 --port=$(PORT) --ServerApp.port_retries=0 --allow-root \
+		--ServerApp.root_dir='$(CURDIR)' --LabApp.default_url=/lab/tree/notebooks/00-start-here.ipynb \
+		--KernelManager.transport_encryption=auto $(if $(DISPLAY)$(WAYLAND_DISPLAY),,--no-browser)
+
+test: ready
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+	$(PY) -m pytest --durations=10
+
+bench: ready
+	$(PY) -m bench
+
+docs: ready
+	$(PY) docs/generate.py
+
+.PHONY: ready
+ready:
+	@$(PREPARE) test
+	@$(MAKE) --silent $(CORE)
+
+$(CORE): $(wildcard rtnb/_core/*.[ch]) rtnb/_core/build.py
+	@$(PY) rtnb/_core/build.py
+
+lock: ready
+	$(PY) -m pip install --quiet --target build/uv uv
+	PYTHONPATH=build/uv $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --upgrade --extra test pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis $(CORE)
+	find . -name __pycache__ -prune -exec rm -rf {} +
