@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """After every test nothing is left: no child, no descriptor, no tracer, no program, no changed policy.
 
-Kernel tests are skipped by probe (`needs`), with the probe's own sentence; a subject named in
-RTNB_REQUIRE=strace,bpf,... may not skip: there a refusal fails the test.
+Kernel tests are skipped by probe (`needs`), with the probe's own sentence. What RTNB_REQUIRE names may not skip:
+there a refusal fails the test. `strace` is a whole subject, `bpf.ring` one ability, `-bpf.kprobe` leaves one out.
 """
 
 from __future__ import annotations
@@ -21,6 +21,11 @@ VICTIMS = Path(__file__).parent / "victims"
 REQUIRED = frozenset(filter(None, os.environ.get("RTNB_REQUIRE", "").split(",")))
 
 
+def required(name: str) -> bool:
+    """May a test that needs this capability not skip?"""
+    return f"-{name}" not in REQUIRED and not REQUIRED.isdisjoint({name, name.split(".")[0]})
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*capabilities): skip, with the probe's sentence, where one is refused")
 
@@ -31,7 +36,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             answer = caps.ask(name)
             if answer.verdict != "yes":
                 sentence = f"{name}: {answer.why}"
-                if name.split(".")[0] in REQUIRED:
+                if required(name):
                     pytest.fail(f"RTNB_REQUIRE: {sentence}")
                 pytest.skip(sentence)
 
@@ -65,7 +70,9 @@ def nothing_left_behind() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def victim(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Each tiny program of tests/victims, compiled: its name to its path. They make exactly known events."""
-    compiler = shutil.which("cc") or pytest.skip("no C compiler for the victim programs")
+    compiler = shutil.which("cc")
+    if not compiler:
+        (pytest.fail if REQUIRED else pytest.skip)("no C compiler for the victim programs")
     folder = tmp_path_factory.mktemp("victims")
     programs = {}
     for source in sorted(VICTIMS.glob("*.c")):

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -23,12 +25,22 @@ def build() -> str:
     program.unlink(missing_ok=True)
     if platform.system() != "Linux":
         return "not Linux"
-    compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc") or shutil.which("clang")
+    compiler = _compiler()
     if not compiler:
-        return "no C compiler (Debian: apt-get install gcc libc6-dev)"
+        return "no C compiler (Debian: apt-get install gcc libc6-dev; anywhere: pip install ziglang)"
     sources = sorted(str(source) for source in HERE.glob("*.c"))
-    done = subprocess.run([compiler, *FLAGS, "-o", program, *sources], capture_output=True, text=True)
+    done = subprocess.run([*compiler, *FLAGS, "-o", program, *sources], capture_output=True, text=True)
     return f"the compiler failed:\n{done.stderr}" if done.returncode else ""
+
+
+def _compiler() -> list[str]:
+    """CC where it is set, and nothing else then; else the system's; else the one in the ziglang package."""
+    for name in [os.environ["CC"]] if "CC" in os.environ else ["cc", "gcc", "clang"]:
+        words = shlex.split(name)
+        if words and shutil.which(words[0]):
+            return words
+    zig = "CC" not in os.environ and find_spec("ziglang")
+    return [sys.executable, "-m", "ziglang", "cc"] if zig else []
 
 
 def main() -> None:
