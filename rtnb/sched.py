@@ -37,6 +37,6 @@ def of(tid: int = 0) -> Spec:
     try:
         attr = abi.sched_getattr(tid)
         cpus = frozenset(os.sched_getaffinity(tid))
-    except (ProcessLookupError, OverflowError) as e:
+    except (OSError, OverflowError) as e:
         raise NoSuchTask(f"task {tid}", "it does not exist, or no longer") from e
     return Spec(abi.NAMES.get(attr.policy, str(attr.policy)), attr.priority, attr.nice, cpus)

@@ -37,13 +37,12 @@ static int get(struct attributes *attr)
 
 int take_policy(uint32_t policy, uint32_t priority)
 {
-	struct attributes attr;
-	int error = get(&attr); /* the nice value stays what it is: to lower it would take a privilege */
+	struct attributes now, attr = {.policy = policy, .priority = priority};
+	int error = get(&now);
 
 	if (error)
 		return error;
-	attr.policy = policy;
-	attr.priority = priority;
+	attr.nice = now.nice; /* stays what it is: to lower it would take a privilege */
 	return set(&attr);
 }
 

@@ -8,6 +8,7 @@ look-up words the error of the tool that was refused. Nothing is cached: a setti
 from __future__ import annotations
 
 from rtnb.caps import perf as _perf
+from rtnb.caps import rt as _rt
 from rtnb.caps.answer import CAPABILITIES, Answer, Reason, ask, capability, refused, require
 from rtnb.caps.doctor import doctor
 
