@@ -12,10 +12,14 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from rtnb import caps
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
 
 VICTIMS = Path(__file__).parent / "victims"
 REQUIRED = frozenset(filter(None, os.environ.get("RTNB_REQUIRE", "").split(",")))
@@ -80,3 +84,17 @@ def victim(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         subprocess.run([compiler, "-O1", "-g", "-pthread", "-o", program, source], check=True)
         programs[source.stem] = str(program)
     return programs
+
+
+@pytest.fixture
+def shell() -> Iterator[InteractiveShell]:
+    """A real IPython shell with the extension loaded; unloaded and gone afterwards."""
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    running = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+    running.run_line_magic("load_ext", "rtnb")
+    yield running
+    running.run_line_magic("unload_ext", "rtnb")
+    assert "strace" not in running.magics_manager.magics["line"]
+    InteractiveShell.clear_instance()

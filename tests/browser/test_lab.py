@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: MIT
+"""`make lab` in a real browser: it serves with a token only, the first notebook runs, and its figures are drawn."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+SHOTS = ROOT / "build" / "screenshots"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+LOCAL = re.compile(r"(https?|wss?)://127\.0\.0\.1[:/]|data:|blob:")
+ALL_ENDED = """() => { const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')];
+    return prompts.length > 10 && prompts.every(p => /^\\[\\d+\\]:$/.test(p.textContent.trim())); }"""
+SETTINGS = {
+    # Every cell in the page, not only those in view; and the notebook under test is never saved.
+    "notebook-extension/tracker": {"windowingMode": "none"},
+    "docmanager-extension/plugin": {"autosave": False},
+}
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+]
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address that `make lab` prints, with its token; its own group, ended afterwards."""
+    port = _free_port()
+    settings, workspaces = tmp_path_factory.mktemp("settings"), tmp_path_factory.mktemp("workspaces")
+    for name, content in SETTINGS.items():
+        file = settings / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(content))
+    env = {**os.environ, "JUPYTERLAB_SETTINGS_DIR": str(settings), "JUPYTERLAB_WORKSPACES_DIR": str(workspaces)}
+    with subprocess.Popen(
+        ["make", "lab", f"PORT={port}"],
+        cwd=ROOT,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        process_group=0,
+    ) as server:
+        try:
+            yield _address(server, port)
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait(20)
+
+
+def _answers(address: str, port: int) -> str:
+    """The address, once something listens there: it is printed a moment earlier."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+            return address
+        time.sleep(0.1)
+    raise AssertionError(f"nothing listens on port {port}")
+
+
+def _address(server: subprocess.Popen[bytes], port: int) -> str:
+    """The first address with a token in what the server says; its whole output where none comes."""
+    said, end = "", time.monotonic() + 90
+    assert server.stdout
+    with selectors.DefaultSelector() as selector:
+        selector.register(server.stdout, selectors.EVENT_READ)
+        while server.poll() is None and time.monotonic() < end:
+            if selector.select(0.5):
+                said += os.read(server.stdout.fileno(), 65536).decode()
+            if found := re.search(rf"http://127\.0\.0\.1:{port}/\S*token=\w+", said):
+                return _answers(found[0], port)
+    raise AssertionError(f"make lab printed no address:\n{said}")
+
+
+@pytest.mark.timeout(180)
+def test_the_token_is_wanted_and_only_this_machine_is_served(lab: str) -> None:
+    address, token = lab.split("?token=")
+    base = re.match(r"http://127\.0\.0\.1:\d+/", address)
+    assert base
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(base[0] + "api/contents")
+    request = urllib.request.Request(base[0] + "api/contents", headers={"Authorization": f"token {token}"})
+    with urllib.request.urlopen(request) as answer:
+        assert answer.status == 200
+    port = f"{int(base[0].rsplit(':', 1)[1].strip('/')):04X}"
+    listening = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().split("\n")]
+    served = {row[1] for row in listening if len(row) > 3 and row[3] == "0A" and row[1].endswith(f":{port}")}
+    assert served == {f"0100007F:{port}"}
+
+
+@pytest.mark.timeout(240)
+def test_the_first_notebook_runs_and_draws(lab: str) -> None:
+    if not CHROMIUM:
+        pytest.skip("no chromium on this machine: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    outside, errors = [], []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = browser.new_page(viewport={"width": 1280, "height": 1000})
+        page.on("request", lambda r: outside.append(r.url) if not LOCAL.match(r.url) else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(lab)
+        page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
+        page.click(".lm-MenuBar-itemLabel:text-is('Run')")
+        page.click(".lm-Menu-itemLabel:text-is('Restart Kernel and Run All Cells…')")
+        page.click(".jp-Dialog button.jp-mod-accept")
+        # The stored prompts are there before the run: wait until one is running, then until all have ended.
+        page.wait_for_selector(".jp-InputPrompt:text-is('[*]:')", timeout=60_000)
+        page.wait_for_function(ALL_ENDED, timeout=120_000)
+        page.wait_for_function("document.querySelectorAll('.js-plotly-plot .main-svg').length >= 4", timeout=30_000)
+        checks = page.locator(
+            ".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stdout']"
+        ).all_inner_texts()
+        failed = page.locator("[data-mime-type='application/vnd.jupyter.error']").all_inner_texts()
+        for i, output in enumerate(page.locator(".jp-CodeCell .jp-Cell-outputArea").all()):
+            output.scroll_into_view_if_needed()
+            page.wait_for_timeout(100)  # plotly draws when it comes into view
+            output.screenshot(path=SHOTS / f"start-here-{i:02d}.png")
+        browser.close()
+    assert not failed
+    assert [text.strip() for text in checks].count("PASS") == 4
+    assert not outside, "the notebook asked the network"
+    assert not errors

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: MIT
+"""The four magics in a real IPython shell, on the running kernel: what they show, and what bad input gets."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from rtnb.recording import Recording, load
+
+COUNT = """
+struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); __type(key, u32); __type(value, u64); }
+    calls SEC(".maps");
+SEC("raw_tp/sys_enter") int count(void *ctx) {
+    u32 zero = 0; u64 *n = bpf_map_lookup_elem(&calls, &zero);
+    if (n) __sync_fetch_and_add(n, 1);
+    return 0;
+}
+"""
+
+LINES = {
+    "strace": "%strace -e execve true",
+    "strace -c": "%strace -c -f sh -c 'true; true'",
+    "perf_stat": "%perf_stat -e page-faults,task-clock -r 3 true",
+    "perf_stat cell": "%%perf_stat -e page-faults\nx = bytearray(1 << 20)\nlen(x)",
+    "bpf": f"%%bpf --duration 100ms\n{COUNT}",
+    "rt_task": "%rt_task --policy other --period 1ms --duration 23ms",
+}
+
+
+def _needs(*capabilities: str) -> pytest.MarkDecorator:
+    return pytest.mark.needs(*capabilities)
+
+
+MARKS = {
+    "strace": _needs("strace.ptrace"),
+    "strace -c": _needs("strace.ptrace"),
+    "perf_stat": _needs("perf.software"),
+    "perf_stat cell": _needs("perf.software"),
+    "bpf": _needs("bpf.raw_tp", "bpf.compiler", "bpf.libbpf"),
+    "rt_task": _needs("rt.core"),
+}
+CASES = [pytest.param(name, marks=MARKS[name]) for name in LINES]
+
+
+def _with_option(line: str, option: str) -> str:
+    magic, _, rest = line.partition(" ")
+    return f"{magic} {option} {rest}"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_magic_returns_a_frame_and_tells_where_it_came_from(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], name: str, tmp_path: Path
+) -> None:
+    result = shell.run_cell(_with_option(LINES[name], f"-o kept --save {tmp_path}/r"))
+    assert result.success
+    df, kept = result.result, shell.user_ns["kept"]
+    assert isinstance(df, pd.DataFrame)
+    assert len(df) > 0
+    assert isinstance(kept, Recording)
+    assert df.rtnb.header == kept.header
+    assert capsys.readouterr().out.startswith("live · ")
+    assert set(load(tmp_path / "r").tables) == set(kept.tables)
+    assert not kept.frame.rtnb.summary().empty
+    figure = kept.frame.rtnb.plot()
+    assert figure.layout.title.text
+    assert figure.layout.title.subtitle.text.startswith("live")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_code_prints_does_the_same(shell: InteractiveShell, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert shell.run_cell(LINES[name]).success
+    columns = list(shell.user_ns["_"].columns)
+    capsys.readouterr()
+    assert shell.run_cell(_with_option(LINES[name], "--code")).success
+    code = capsys.readouterr().out
+    body, _, last = code.rstrip().rpartition("\n")
+    program = f"{body}\nprint('columns', list(({last}).columns))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().split("\n")[-1] == f"columns {columns}"
+
+
+def test_a_cells_own_python_runs_in_the_users_namespace(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert shell.run_cell("%%perf_stat -e page-faults\nanswer = 6 * 7\nanswer + 1").success
+    assert shell.user_ns["answer"] == 42
+    assert "43" in capsys.readouterr().out.split("\n")
+    shell.run_cell("%%perf_stat -e page-faults\n1 / 0")
+    assert "ZeroDivisionError" in capsys.readouterr().out
+
+
+BAD = {
+    "%strace /no/such/command": "NoSuchCommand: run /no/such/command: command not found",
+    "%perf_stat /no/such/command": "NoSuchCommand: run /no/such/command: command not found",
+    f"%%bpf -- /no/such/command\n{COUNT}": "NoSuchCommand: run /no/such/command: command not found",
+    "%strace": "BadInput: command: there is none",
+    "%perf_stat": "BadInput: command: there is none",
+    "%strace 'unclosed": "UsageError: ",
+    "%strace -e opnat ls": "openat",
+    "%perf_stat -e page-fautls ls": "page-faults",
+    "%perf_stat -r 0 true": "BadInput: ",
+    "%perf_stat -r many true": "UsageError: argument -r/--repeat: 'many' is not a whole number",
+    f"%%bpf -p 4194304\n{COUNT}": "NoSuchTask: ",
+    f"%%bpf --duration soon\n{COUNT}": "BadInput: duration 'soon': not a duration",
+    "%%bpf\n \n": "BadInput: ",
+    '%%bpf\nSEC("raw_tp/sys_enter") int f(void *ctx) {\n    return nonsense;\n}': "line 2",
+    "%rt_task --duration 5": "BadInput: duration '5': not a duration",
+    "%rt_task --policy fido": "BadInput: policy 'fido'",
+    "%rt_task --policy fifo --priority 100": "BadInput: priority 100",
+    "%rt_task --cpu 4096": "BadInput: cpu 4096",
+    "%%perf_stat ls\n1": "UsageError: ",
+}
+
+
+@_needs("strace.ptrace", "perf.software", "bpf.raw_tp", "rt.core")
+@pytest.mark.parametrize("line", BAD)
+def test_bad_input_gets_a_sentence_and_no_traceback(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    result = shell.run_cell(line)
+    assert not result.success
+    shown = "".join(capsys.readouterr())
+    assert BAD[line] in shown
+    assert "Traceback" not in shown
+    assert 'File "' not in shown
+
+
+@_needs("bpf.raw_tp")
+def test_a_program_that_the_verifier_rejects(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    cell = 'SEC("raw_tp/sys_enter") int f(void *ctx) {\n    u64 *p = (void *)0;\n    return *p;\n}'
+    shell.run_cell(f"%%bpf\n{cell}")
+    shown = capsys.readouterr().out
+    assert shown.startswith("VerifierError: ")
+    assert "line 3" in shown
+
+
+def test_or_with_a_path_that_is_no_recording(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    """Refused (no kernel has that policy budget for nobody), then the fallback itself is no recording."""
+    from rtnb.recording import live_or
+
+    def refused() -> Recording:
+        raise shell.user_ns["rtnb"].errors.NotPermitted("a", "b")
+
+    shell.run_cell("import rtnb, rtnb.errors")
+    shell.user_ns["live"] = lambda: live_or(refused, "/etc")
+    shell.run_cell("live()")
+    assert capsys.readouterr().out.startswith("BadRecording: load /etc: not a recording: it holds no header.json")
+
+
+INTERRUPTED = {
+    "strace": "%strace -o kept sleep 60",
+    "perf_stat": "%perf_stat -o kept -e page-faults sleep 60",
+    "bpf": f"%%bpf --duration 60s -o kept\n{COUNT}",
+    "rt_task": "%rt_task --policy other --duration 60s -o kept",
+}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS[name]) for name in INTERRUPTED])
+def test_an_interrupted_cell_returns_what_it_has(shell: InteractiveShell, name: str) -> None:
+    start = time.monotonic()
+    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    result = shell.run_cell(INTERRUPTED[name])
+    timer.join()
+    assert result.success
+    assert shell.user_ns["kept"].header.interrupted
+    assert "interrupted" in shell.user_ns["kept"].header.caption()
+    assert len(shell.user_ns["kept"].frame) > 0
+    assert time.monotonic() - start < 30
