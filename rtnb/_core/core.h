@@ -62,4 +62,30 @@ _Static_assert(sizeof(struct wakeup) == 24, "struct wakeup is mirrored in rtnb/r
 int take_policy(uint32_t policy, uint32_t priority);
 int read_policy(struct sample_head *head);
 
+/* rtnb-core trace -r RECORDS_FD -t STRINGS_FD -s STATUS_FD -P PARENT_PID -c PLAN -x PROGRAM [-f] -- ARGV...
+ *
+ * PLAN has a character for each system call number, the last one for all further numbers: '.' leaves the call
+ * out, '-' records it, a digit records it with the string that its argument of that number points to.
+ * RECORDS_FD gets a struct trace_record each, in order of their ends. STRINGS_FD gets the strings, each ended
+ * by NUL, cut at PATH_MAX bytes; a record names its string by ordinal number. -f follows threads and children.
+ * SIGINT, which the traced command gets too, writes out what there is, calls under way included, and goes on. */
+enum trace_kind { TRACE_CALL, TRACE_SIGNAL, TRACE_STOP, TRACE_EXIT, TRACE_KILLED, TRACE_SUPERSEDED };
+enum trace_abi { ABI_NATIVE, ABI_COMPAT, ABI_X32 };
+
+struct trace_record {
+	int64_t time_ns;  /* CLOCK_MONOTONIC, when it was entered or happened */
+	int64_t dur_ns;   /* -1: it never returned, or there is nothing to return from */
+	int64_t args[6];
+	int64_t ret;      /* as the kernel returned it: -errno; the exit status; the new thread of an exec */
+	int32_t string;   /* ordinal number in STRINGS_FD, -1: none */
+	int32_t pid;
+	int32_t tid;
+	int32_t nr;       /* of the call, or of the signal */
+	uint8_t kind;     /* enum trace_kind */
+	uint8_t abi;      /* enum trace_abi */
+	uint8_t is_error; /* as PTRACE_GET_SYSCALL_INFO has it */
+	uint8_t reserved[5];
+};
+_Static_assert(sizeof(struct trace_record) == 96, "struct trace_record is mirrored in rtnb/strace/frame.py");
+
 #endif

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from rtnb.caps import perf as _perf
 from rtnb.caps import rt as _rt
+from rtnb.caps import strace as _strace
 from rtnb.caps.answer import CAPABILITIES, Answer, Reason, ask, capability, refused, require
 from rtnb.caps.doctor import doctor
 

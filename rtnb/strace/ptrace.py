@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: MIT
+"""Run a command under the ptrace loop of `rtnb-core trace`, and collect what it recorded."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import shutil
+import struct
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from rtnb import _core, caps
+from rtnb.command import Command, Ended, as_argv, cannot_start
+from rtnb.errors import NoSuchCommand, WorkerError
+from rtnb.recording import Header, Recording
+from rtnb.strace import frame, names
+
+__all__ = ["run"]
+
+_STATUS = struct.Struct("<iiQQ40s")
+"""struct status of core.h."""
+
+_BIRTHS = ("clone", "clone3", "fork", "vfork")
+
+
+class _Status(NamedTuple):
+    error: int
+    wait_status: int
+    records: int
+    lost: int
+    what: str
+
+
+def run(
+    command: str | Sequence[str], *, trace: str | Sequence[str] | None = None, follow_forks: bool = False
+) -> Recording:
+    """Run a command and record its system calls, signals and ends: one table, "calls" (rtnb.strace.Call).
+
+    `trace` names the calls to record (`openat,read`), all by default; signals and ends always come. Without
+    `follow_forks` only the command's first thread is traced, as strace does without -f. With both, calls that
+    are not named run at full speed behind a seccomp filter; they then are not seen where the command's own
+    filter refuses them, and set-user-ID programs run as under any tracer: without their privilege, unless
+    the tracer is root. Without `follow_forks` there is no such filter, since a child that nobody traces would
+    inherit it and get ENOSYS. 32-bit programs are recorded only where all calls are (`i386_syscall_5`).
+
+    The header's exit status is the command's; details: clock, follow_forks, trace.
+    Raises NoSuchCommand, BadInput for an unknown name, NotPermitted or NotSupported where ptrace is refused.
+    Source: ptrace(2), seccomp(2).
+
+    >>> run("true").tables["calls"]["name"].iloc[0]
+    'execve'
+    """
+    argv = as_argv(command)
+    wanted = names.wanted(trace)
+    tried = f"trace {argv[0]}"
+    try:
+        core = _core.path()
+    except FileNotFoundError as e:
+        raise caps.refused("strace.core", tried, e) from e
+    program = _program(argv)
+    started = time.monotonic_ns()
+    with _memfd("records") as records, _memfd("strings") as strings, _memfd("status") as report:
+        options = ["-r", str(records), "-t", str(strings), "-s", str(report), "-P", str(os.getpid())]
+        options += ["-c", names.plan(wanted), "-x", program, *(["-f"] if follow_forks else []), "--"]
+        ended = _wait(argv, [core, "trace", *options, *argv], (records, strings, report))
+        status = _status(report, tried, argv, ended)
+        rows = _rows(_content(records))
+        calls = frame.calls(rows, _content(strings), interrupted=ended.interrupted)
+    header = Header(
+        "strace",
+        tuple(argv),
+        "ptrace (C)",
+        exit_status=os.waitstatus_to_exitcode(status.wait_status),
+        interrupted=ended.interrupted,
+        lost=status.lost + max(0, status.records - len(rows)),
+        duration_ns=time.monotonic_ns() - started,
+        notes=tuple(_notes(calls, wanted, follow_forks)),
+        details={"clock": "CLOCK_MONOTONIC", "follow_forks": follow_forks, "trace": wanted},
+    )
+    return Recording(header, {"calls": calls})
+
+
+def _program(argv: Sequence[str]) -> str:
+    """The path to execute: a name without a slash is looked up in PATH, once, as strace does. Raises NoSuchCommand."""
+    program = argv[0] if "/" in argv[0] else shutil.which(argv[0])
+    if program is None:
+        error = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
+        raise cannot_start(argv, error) from error
+    return program
+
+
+def _wait(argv: Sequence[str], tracer: Sequence[str], fds: Sequence[int]) -> Ended:
+    try:
+        with Command(tracer, pass_fds=fds) as running:
+            return running.wait()
+    except NoSuchCommand as e:  # the tracer's argv is the command's and more: a NUL byte, too long a word
+        if isinstance(e.__cause__, OSError):
+            raise cannot_start(argv, e.__cause__) from e.__cause__
+        raise
+
+
+def _status(fd: int, tried: str, argv: Sequence[str], ended: Ended) -> _Status:
+    """How the tracer ended. Raises NoSuchCommand, NotPermitted, NotSupported, WorkerError."""
+    raw = os.pread(fd, _STATUS.size, 0)
+    if len(raw) < _STATUS.size:
+        if ended.interrupted:  # killed after the grace second, and the command with it: by the same signal
+            return _Status(0, -ended.exit_status, 0, 0, "")
+        raise WorkerError(tried, f"the tracer ended by itself (exit status {ended.exit_status})", "please report it")
+    error, wait_status, records, lost, what = _STATUS.unpack(raw)
+    status = _Status(error, wait_status, records, lost, what.rstrip(b"\0").decode())
+    if status.error:
+        refusal = OSError(status.error, os.strerror(status.error), status.what)
+        if status.what == "execve":
+            raise cannot_start(argv, refusal) from refusal
+        raise caps.refused("strace.ptrace", tried, refusal) from refusal
+    return status
+
+
+def _notes(calls: pd.DataFrame, wanted: Sequence[str] | None, follow_forks: bool) -> Iterator[str]:
+    made = calls[calls["kind"] == "call"]
+    if calls.empty:
+        yield "no row: it ended before the command's first system call"
+    elif made.empty and wanted:
+        where = "the command and its children" if follow_forks else "the command's first thread"
+        yield f"no call of {', '.join(wanted)} in {where}"
+    if not follow_forks and (born := int((made["name"].isin(_BIRTHS) & (made["ret"] > 0)).sum())):
+        yield f"{born} started by the command not followed (follow_forks=True, -f)"
+
+
+@contextmanager
+def _memfd(name: str) -> Iterator[int]:
+    fd = os.memfd_create(f"rtnb-{name}")
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _content(fd: int) -> mmap.mmap | bytes:
+    """All that was written, mapped; an empty file cannot be."""
+    size = os.fstat(fd).st_size
+    return mmap.mmap(fd, size, prot=mmap.PROT_READ) if size else b""
+
+
+def _rows(content: mmap.mmap | bytes) -> np.ndarray[Any, Any]:
+    """The whole records: a killed tracer may leave a part of one."""
+    return np.frombuffer(content, frame.RECORD, count=len(content) // frame.RECORD.itemsize)
