@@ -24,11 +24,8 @@ _UNKNOWN = Reason("unknown", "it was refused for none of the reasons that rtnb k
 
 def _core_reason(e: OSError) -> Reason:
     if e.errno == errno.ENOENT:
-        return Reason(
-            "support",
-            str(e.strerror),
-            "install a C compiler (Debian: apt-get install gcc libc6-dev), then install rtnb again",
-        )
+        remedy = "install a C compiler (Debian: apt-get install gcc libc6-dev), then rtnb again"
+        return Reason("support", str(e.strerror), remedy)
     return Reason("unknown", f"rtnb-core cannot be run ({e.strerror})")
 
 
