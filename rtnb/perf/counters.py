@@ -20,7 +20,7 @@ from rtnb.abi import perf_event as abi
 from rtnb.perf.names import Asked
 from rtnb.schema import column, table
 
-__all__ = ["Counter", "Counters", "frame", "notes"]
+__all__ = ["Counter", "Counters", "counted", "frame", "notes"]
 
 
 @table("perf.counters", version=1)
@@ -86,13 +86,13 @@ class Counters:
             _close(one)
 
     def enable(self) -> None:
-        """Start them all, in the order asked for; a group starts as one."""
-        for fd in self._leaders():
+        """Start them all, a group as one; the first asked for starts last and so counts the least of rtnb itself."""
+        for fd in reversed(self._leaders()):
             abi.enable(fd, group=True)
 
     def disable(self) -> None:
-        """Stop them all, in the reverse order, so that the first asked for counts the least of rtnb itself."""
-        for fd in reversed(self._leaders()):
+        """Stop them all, the first asked for first."""
+        for fd in self._leaders():
             abi.disable(fd, group=True)
 
     def read(self, run: int, elapsed_ns: int) -> list[tuple[Any, ...]]:
@@ -162,18 +162,30 @@ def _close(one: _Opened) -> None:
         one.fd = -1
 
 
+def counted(reading: abi.Reading) -> tuple[str, int | None, str]:
+    """Status, value and remark of a reading: as it is, scaled up to the time it was wanted for, or none at all.
+
+    >>> counted(abi.Reading(500, enabled_ns=2_000, running_ns=1_000))
+    ('scaled', 1000, 'counted 50.0% of the time and scaled: an estimate')
+    """
+    raw, enabled, running = reading
+    if not running:
+        return "not counted", None, "the program never ran, or no counter was free while it did"
+    if running >= enabled:
+        return "counted", raw, ""
+    value = (raw * enabled + running // 2) // running
+    return "scaled", value, f"counted {running / enabled:.1%} of the time and scaled: an estimate"
+
+
 def _row(one: _Opened, run: int, elapsed_ns: int) -> tuple[Any, ...]:
     """The columns of Counter, in order."""
-    raw, enabled, running = abi.read(one.fd) if one.fd >= 0 else (None, 0, 0)
-    status, why, value = one.status, one.why, raw
+    status, why, value, raw, enabled, running = one.status, one.why, None, None, 0, 0
+    if one.fd >= 0:
+        raw, enabled, running = reading = abi.read(one.fd)
+        status, value, remark = counted(reading)
+        why = "; ".join(filter(None, (remark, why)))
     share = running / enabled if enabled else float("nan")
-    if raw is not None and not running:
-        status, why, value = "not counted", "the command never ran, or no counter was free while it did", None
-    elif raw is not None and running < enabled:
-        status, value = "scaled", (raw * enabled + running // 2) // running
-        why = "; ".join(filter(None, (f"counted {share:.1%} of the time and scaled: an estimate", why)))
-    asked = one.asked
-    unit, text, group = asked.event.unit, asked.text, asked.group
+    text, unit, group = one.asked.text, one.asked.event.unit, one.asked.group
     return (run, text, value, unit, status, why, one.user_only, raw, enabled, running, share, group, elapsed_ns)
 
 
