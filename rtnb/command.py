@@ -98,20 +98,22 @@ class Command:
     ) -> None:
         self.kill()
 
-    def wait(self, timeout_s: float | None = None, poll: Callable[[], None] | None = None) -> Ended:
-        """Pass output on until the command ends; `poll` is called about ten times a second.
+    def wait(
+        self, timeout_s: float | None = None, poll: Callable[[], None] | None = None, *, every_s: float = 0.1
+    ) -> Ended:
+        """Pass output on until the command ends; `poll` is called at least every `every_s`.
 
         After `timeout_s`, and on an interrupt, the group gets SIGINT, and SIGKILL after a grace second.
         """
         interrupted = False
         try:
-            ended = self._pump(timeout_s, poll)
+            ended = self._pump(timeout_s, poll, every_s)
         except KeyboardInterrupt:
             ended, interrupted = False, True
         if not ended:
             self.signal(signal.SIGINT)
             with contextlib.suppress(KeyboardInterrupt):  # a second interrupt: no grace
-                self._pump(GRACE_S, None)
+                self._pump(GRACE_S, poll, every_s)
         return Ended(self.kill(), interrupted)
 
     def signal(self, number: int) -> None:
@@ -130,7 +132,7 @@ class Command:
                 pipe.close()
         return status
 
-    def _pump(self, timeout_s: float | None, poll: Callable[[], None] | None) -> bool:
+    def _pump(self, timeout_s: float | None, poll: Callable[[], None] | None, every_s: float) -> bool:
         """Pass output on until the command has ended (True) or the time is up (False)."""
         end = None if timeout_s is None else time.monotonic() + timeout_s
         with _pidfd(self.pid) as pidfd, selectors.DefaultSelector() as selector:
@@ -139,7 +141,7 @@ class Command:
                 if pipe:
                     selector.register(pipe, selectors.EVENT_READ, (sink, _decoder()))
             while end is None or time.monotonic() < end:
-                ready = [key for key, _ in selector.select(0.1)]
+                ready = [key for key, _ in selector.select(every_s)]
                 for key in ready:
                     if key.data and not _pass_on(key.fd, *key.data):
                         selector.unregister(key.fileobj)

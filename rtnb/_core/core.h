@@ -4,6 +4,7 @@
  *
  *     rtnb-core trace   ...   the ptrace loop of %strace        (trace.c)
  *     rtnb-core sample  ...   the wake-up loop of %rt_task      (sample.c)
+ *     rtnb-core gate    ...   a command that waits until it is watched   (gate.c)
  *     rtnb-core probe   WHAT  may this process ...?             (policy.c; the exit status is the errno)
  *
  * The contract, which the Python side (rtnb/strace, rtnb/rt) relies on:
@@ -31,6 +32,7 @@ _Static_assert(sizeof(struct status) == 64, "struct status is mirrored in Python
 int trace_main(int argc, char **argv);
 int sample_main(int argc, char **argv);
 int probe_main(int argc, char **argv);
+int gate_main(int argc, char **argv);
 
 /* rtnb-core sample -s STATUS_FD -m MAP_FD -P POLICY -p PRIORITY [-c CPU] -i PERIOD_NS -n RELEASES
  *

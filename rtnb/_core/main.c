@@ -13,6 +13,8 @@ int main(int argc, char **argv)
 		return sample_main(argc - 1, argv + 1);
 	if (argc > 1 && !strcmp(argv[1], "probe"))
 		return probe_main(argc - 1, argv + 1);
-	fprintf(stderr, "usage: rtnb-core trace|sample|probe ... (a part of the Python package rtnb)\n");
+	if (argc > 1 && !strcmp(argv[1], "gate"))
+		return gate_main(argc - 1, argv + 1);
+	fprintf(stderr, "usage: rtnb-core trace|sample|gate|probe ... (a part of the Python package rtnb)\n");
 	return 2;
 }
