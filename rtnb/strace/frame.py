@@ -55,7 +55,7 @@ class Call:
     kind: str = column(
         "category",
         "",
-        "call; signal (delivered); stop (by a signal); exit and killed (a thread's end); superseded (by a thread's exec)",
+        "call; signal (delivered); stop (by one); exit, killed (a thread's ends); superseded (by another's exec)",
     )
     nr: int = column("int32", "", "number of the system call or signal, -1 where there is neither")
     name: str = column("category", "", "name of the system call or signal; none for an exit")
@@ -82,23 +82,22 @@ def calls(records: np.ndarray[Any, Any], strings: Any, *, interrupted: bool = Fa
     """
     if interrupted:
         records = records[~pd.DataFrame({n: records[n] for n in ("time_ns", "tid", "kind")}).duplicated(keep="last")]
-    records = records[np.argsort(records["time_ns"], kind="stable")]
-    kind, nr, ret = records["kind"], records["nr"], records["ret"]
-    called = kind == CALL
-    returned = records["dur_ns"] >= 0
-    failed = np.where(called & (records["is_error"] != 0), -ret, 0)
-    arguments = {f"a{i}": np.ascontiguousarray(records["args"][:, i]) for i in range(6)}
+    order = np.argsort(records["time_ns"], kind="stable")
+    taken = {n: records[n][order] for n in ("time_ns", "pid", "tid", "kind", "nr", "ret", "abi", "dur_ns", "string")}
+    kind, nr, ret, dur_ns = (taken[n] for n in ("kind", "nr", "ret", "dur_ns"))
+    returned = dur_ns >= 0
+    failed = np.where((kind == CALL) & (records["is_error"][order] != 0), -ret, 0)
     return schema.frame(
         Call,
         {
-            **{n: np.ascontiguousarray(records[n]) for n in ("time_ns", "pid", "tid", "nr")},
+            **{n: taken[n] for n in ("time_ns", "pid", "tid", "nr")},
             "kind": schema.category(kind.astype(np.int8), list(KINDS)),
-            "name": _words(_key(kind, records["abi"], nr), _name),
-            **arguments,
+            "name": _words(_key(kind, taken["abi"], nr), _name),
+            **{f"a{i}": records["args"][:, i][order] for i in range(6)},
             "ret": _nullable(ret, returned | (kind == EXIT) | (kind == SUPERSEDED)),
             "errno": _words(failed, lambda number: errno_name(number) if number else None),
-            "dur_ns": _nullable(records["dur_ns"], returned),
-            "path": _paths(records["string"], strings),
+            "dur_ns": _nullable(dur_ns, returned),
+            "path": _paths(taken["string"], strings),
         },
     )
 
@@ -108,7 +107,8 @@ def _nullable(values: np.ndarray[Any, Any], there: np.ndarray[Any, Any]) -> pd.a
 
 
 def _key(kind: np.ndarray[Any, Any], abi: np.ndarray[Any, Any], nr: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return (kind.astype(np.int64) << 40) | (abi.astype(np.int64) << 32) | nr.view(np.uint32)
+    key: np.ndarray[Any, Any] = (kind.astype(np.int64) << 40) | (abi.astype(np.int64) << 32) | nr.view(np.uint32)
+    return key
 
 
 def _name(key: int) -> str | None:

@@ -43,8 +43,8 @@ def wanted(trace: str | Sequence[str] | None) -> tuple[str, ...] | None:
     for name in names:
         if name not in NUMBERS:
             why = f"{platform.machine()} has no system call of that name" if name else "a name is missing"
-            hint = "write the names of system calls: openat,read"
-            raise BadInput(f"trace {text!r}: {name!r}", why, closest(name, NUMBERS) or hint)
+            near = "" if name.startswith(("%", "!", "/", "?")) else closest(name, NUMBERS)
+            raise BadInput(f"trace {text!r}: {name!r}", why, near or "write the names of system calls: openat,read")
     return tuple(dict.fromkeys(names))
 
 

@@ -82,7 +82,7 @@ def run(
         lost=status.lost + max(0, status.records - len(rows)),
         duration_ns=time.monotonic_ns() - started,
         notes=tuple(_notes(calls, wanted, follow_forks)),
-        details={"clock": "CLOCK_MONOTONIC", "follow_forks": follow_forks, "trace": wanted},
+        details={"clock": "CLOCK_MONOTONIC", "follow_forks": follow_forks, "trace": list(wanted) if wanted else None},
     )
     return Recording(header, {"calls": calls})
 
@@ -101,9 +101,8 @@ def _wait(argv: Sequence[str], tracer: Sequence[str], fds: Sequence[int]) -> End
         with Command(tracer, pass_fds=fds) as running:
             return running.wait()
     except NoSuchCommand as e:  # the tracer's argv is the command's and more: a NUL byte, too long a word
-        if isinstance(e.__cause__, OSError):
-            raise cannot_start(argv, e.__cause__) from e.__cause__
-        raise
+        error = e.__cause__ if isinstance(e.__cause__, OSError) else OSError(0, e.why)
+        raise cannot_start(argv, error) from error
 
 
 def _status(fd: int, tried: str, argv: Sequence[str], ended: Ended) -> _Status:
