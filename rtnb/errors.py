@@ -86,7 +86,11 @@ class BadRecording(RtnbError):
 
 
 class CompileError(RtnbError):
-    """clang refused the cell's C; the lines are the cell's own."""
+    """clang refused the cell's C; the lines are the cell's own, `log` holds all that it said."""
+
+    def __init__(self, tried: str, why: str, hint: str = "", log: str = "") -> None:
+        super().__init__(tried, why, hint)
+        self.log = log
 
 
 class VerifierError(RtnbError):

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+"""How is a program attached to a command before its first instruction? The command is there, and waits."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import socket
+from collections.abc import Sequence
+from types import TracebackType
+
+from rtnb import _core
+from rtnb.command import Command, cannot_start
+from rtnb.errors import NotSupported
+
+__all__ = ["Gate"]
+
+
+class Gate:
+    """A command that has its pid already and starts at open(); as a context manager it never outlives the block.
+
+    Raises NoSuchCommand for what is not on PATH, NotSupported where rtnb has no C core.
+    """
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        self._argv = list(argv)
+        path = argv[0] if "/" in argv[0] else shutil.which(argv[0])
+        if not path or not os.path.exists(path):
+            raise cannot_start(argv, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0]))
+        try:
+            core = _core.path()
+        except OSError as e:
+            raise NotSupported(f"run {argv[0]}", str(e.strerror), "install a C compiler, then rtnb anew") from e
+        self._ours, theirs = socket.socketpair()
+        try:
+            self.command = Command([core, "gate", str(theirs.fileno()), path, *argv], pass_fds=(theirs.fileno(),))
+        except BaseException:
+            self._ours.close()
+            raise
+        finally:
+            theirs.close()
+        self.pid = self.command.pid
+
+    def __enter__(self) -> Gate:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ours.close()
+        self.command.kill()
+
+    def open(self) -> None:
+        """Let it run. Raises NoSuchCommand where the kernel will not execute it."""
+        self._ours.send(b"!")
+        if refused := self._ours.recv(4):  # the socket ends with the execve
+            number = int.from_bytes(refused, "little")
+            raise cannot_start(self._argv, OSError(number, os.strerror(number), self._argv[0]))
