@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from rtnb.abi import perf_event as abi
 from rtnb.abi.capability import effective
 from rtnb.caps.answer import Reason, capability
 
-__all__ = ["paranoid"]
+__all__ = ["paranoid", "taken_away"]
 
 _SOFTWARE = "software events work here: task-clock, page-faults, context-switches"
 _GRANTS = frozenset({"CAP_PERFMON", "CAP_SYS_ADMIN"})
@@ -24,6 +26,37 @@ def paranoid() -> int | None:
         return int(Path("/proc/sys/kernel/perf_event_paranoid").read_text())
     except (OSError, ValueError):
         return None
+
+
+def taken_away(program: str) -> str:
+    """Why the kernel stops counting when `program` is executed; an empty string where it does not.
+
+    At an exec that gains privileges, or of a file that may not be read, the kernel takes the counters away
+    without a word, and what has been counted by then reads as the result. Source: begin_new_exec() in fs/exec.c.
+    """
+    if not (found := shutil.which(program)):
+        return ""
+    facts, euid = os.stat(found), os.geteuid()
+    if not os.access(found, os.R_OK):
+        return f"{found} may not be read by this user: the kernel does not count such a program"
+    set_uid = facts.st_mode & stat.S_ISUID and facts.st_uid != euid
+    set_gid = facts.st_mode & stat.S_ISGID and facts.st_gid != os.getegid()
+    with_caps = euid and _has_capabilities(found)
+    ignored = os.statvfs(found).f_flag & os.ST_NOSUID or "\nNoNewPrivs:\t1" in _status()
+    if (set_uid or set_gid or with_caps) and not ignored:
+        return f"{found} gains privileges when it starts: the kernel does not count such a program"
+    return ""
+
+
+def _has_capabilities(file: str) -> bool:
+    try:
+        return "security.capability" in os.listxattr(file)
+    except OSError:  # a file system without extended attributes
+        return False
+
+
+def _status() -> str:
+    return Path("/proc/self/status").read_text()
 
 
 def _reason(allowed: int) -> Callable[[OSError], Reason]:
@@ -52,7 +85,7 @@ def _refusal(error: OSError, allowed: int) -> Reason:
     if number == errno.EACCES and level is not None and level > allowed and not effective() & _GRANTS:
         remedy = f"give the process CAP_PERFMON, or: sysctl kernel.perf_event_paranoid={allowed}"
         return Reason("permission", f"perf_event_paranoid is {level} and CAP_PERFMON is missing", remedy)
-    if number == errno.EPERM and "\nSeccomp:\t2\n" in Path("/proc/self/status").read_text():
+    if number == errno.EPERM and "\nSeccomp:\t2\n" in _status():
         why = "a seccomp filter, as containers have, keeps perf_event_open from this process"
         return Reason("permission", why, "start the container with a seccomp profile that allows perf_event_open")
     return Reason("unknown", f"perf_event_open failed: {os.strerror(number)}")

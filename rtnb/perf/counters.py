@@ -40,7 +40,7 @@ class Counter:
     running_ns: int = column("int64", "ns", "how long of that it really counted")
     share: float = column("float64", "", "running_ns / enabled_ns; below 1 where events took turns")
     group: int = column("int64", "", "the index of its group's leader among the run's events; -1: no group")
-    elapsed_ns: int = column("int64", "ns", "wall time of the run, CLOCK_MONOTONIC")
+    elapsed_ns: int = column("int64", "ns", "wall time from before the start until the end was seen, CLOCK_MONOTONIC")
 
 
 @dataclass
@@ -95,9 +95,9 @@ class Counters:
         for fd in self._leaders():
             abi.disable(fd, group=True)
 
-    def read(self, run: int, elapsed_ns: int) -> list[tuple[Any, ...]]:
-        """The rows of one run, in the order asked for."""
-        return [_row(one, run, elapsed_ns) for one in self._opened]
+    def read(self, run: int, elapsed_ns: int, lost: str = "") -> list[tuple[Any, ...]]:
+        """The rows of one run, in the order asked for; `lost` says why the counts are not the run's."""
+        return [_row(one, run, elapsed_ns, lost) for one in self._opened]
 
     def _leaders(self) -> list[int]:
         return [one.fd for i, one in enumerate(self._opened) if one.fd >= 0 and one.asked.group in (-1, i)]
@@ -177,12 +177,12 @@ def counted(reading: abi.Reading) -> tuple[str, int | None, str]:
     return "scaled", value, f"counted {running / enabled:.1%} of the time and scaled: an estimate"
 
 
-def _row(one: _Opened, run: int, elapsed_ns: int) -> tuple[Any, ...]:
+def _row(one: _Opened, run: int, elapsed_ns: int, lost: str) -> tuple[Any, ...]:
     """The columns of Counter, in order."""
     status, why, value, raw, enabled, running = one.status, one.why, None, None, 0, 0
     if one.fd >= 0:
         raw, enabled, running = reading = abi.read(one.fd)
-        status, value, remark = counted(reading)
+        status, value, remark = ("not counted", None, lost) if lost else counted(reading)
         why = "; ".join(filter(None, (remark, why)))
     share = running / enabled if enabled else float("nan")
     text, unit, group = one.asked.text, one.asked.event.unit, one.asked.group

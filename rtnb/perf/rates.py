@@ -57,7 +57,10 @@ def summary(df: pd.DataFrame) -> pd.DataFrame:
     others events per second of task-clock. A rate whose other half was not counted is NaN.
     Raises BadInput for a frame that is not perf.counters. Source: perf-stat(1).
 
-    >>> print(summary(stat("true", event="task-clock,page-faults").frame)[["event", "mean", "rate", "rate_unit"]])
+    >>> summary(stat("true", event="task-clock,page-faults").frame)[["event", "mean", "rate", "rate_unit"]]
+             event      mean          rate      rate_unit
+    0   task-clock  736119.0      0.567763  CPUs utilized
+    1  page-faults      49.0  66565.324357           /sec
     """
     if missing := {"run", "event", "value", "unit", "status", "group", "elapsed_ns"} - set(df.columns):
         raise BadInput("perf.summary", f"the frame has no column {min(missing)}", "give it the counters of %perf_stat")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
+from rtnb.caps.perf import taken_away
 from rtnb.command import Command, Ended, as_argv
 from rtnb.errors import BadInput
 from rtnb.perf.counters import Counters, frame, notes
@@ -21,12 +22,13 @@ def stat(command: str | Sequence[str], *, event: str | Sequence[str] | None = No
     """Run a command, `repeat` times, and count its events: perf stat's job, by perf_event_open(2) itself.
 
     The table "counters" (perf.counters) has a row per event and run. The command's threads, children and theirs are
-    counted, from its exec on; what rtnb does is not. On an interrupt: what had been counted by then.
+    counted, from its exec on; what rtnb does is not. A program that gains privileges (set-uid) is not counted by the
+    kernel, and the rows say so. On an interrupt: what had been counted by then.
     Raises BadInput, NoSuchCommand; NotSupported or NotPermitted where not one event can be counted.
 
     >>> stat("true", event="page-faults,cycles").frame[["event", "value", "status"]]
              event  value         status
-    0  page-faults     50        counted
+    0  page-faults     48        counted
     1       cycles   <NA>  not supported
     """
     asked, argv = parse(event), as_argv(command)
@@ -55,7 +57,7 @@ def _run(argv: list[str], asked: Sequence[Asked], run: int, rows: list[tuple[Any
         start = time.monotonic_ns()
         with Command(argv) as child:
             end = child.wait()
-        rows += counters.read(run, time.monotonic_ns() - start)
+        rows += counters.read(run, time.monotonic_ns() - start, taken_away(argv[0]))
     return end
 
 
@@ -69,7 +71,7 @@ class counting:  # lower case, as contextlib's
     >>> with counting("page-faults") as counters:
     ...     block = bytearray(10_000_000)
     >>> counters.recording.frame.value.item()
-    2443
+    2442
     """
 
     def __init__(self, event: str | Sequence[str] | None = None) -> None:

@@ -16,9 +16,11 @@ import resource
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -324,10 +326,10 @@ def test_a_block_without_end_has_no_recording() -> None:
 
 
 AS_NOBODY = """
-import json, sys
+import json
 from rtnb import perf
 from rtnb.errors import NotPermitted
-recording = perf.stat([sys.argv[1], "97"], event="task-clock,page-faults,context-switches,page-faults:u,page-faults:k")
+recording = perf.stat("true", event="task-clock,page-faults,context-switches,page-faults:u,page-faults:k")
 try:
     perf.stat("true", event="context-switches")
     error = ""
@@ -337,22 +339,20 @@ print(json.dumps([json.loads(recording.frame.to_json(orient="records")), recordi
 """
 
 
-@pytest.mark.skipif("CAP_SETUID" not in effective(), reason="without CAP_SETUID no privilege is dropped")
+def as_nobody(code: str, *args: str) -> Any:
+    """What this Python prints as JSON when run without any privilege."""
+    if "CAP_SETUID" not in effective():
+        pytest.skip("without CAP_SETUID no privilege is dropped")
+    argv = [sys.executable, "-c", code, *args]
+    run = subprocess.run(argv, user="nobody", group="nogroup", extra_groups=[], cwd="/", capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
 @pytest.mark.skipif((paranoid() or 0) != 2, reason=f"perf_event_paranoid is {paranoid()}: 2 is what is tested")
 def test_without_privilege_the_user_side_is_counted_and_said_so() -> None:
     """perf stat shows a context-switches:u of 0 here, which is no count; ours says that it may not."""
-    run = subprocess.run(
-        [sys.executable, "-c", AS_NOBODY, "true"],
-        user="nobody",
-        group="nogroup",
-        extra_groups=[],
-        cwd="/",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    rows, notes, error = json.loads(run.stdout)
+    rows, notes, error = as_nobody(AS_NOBODY)
     why = "perf_event_paranoid is 2 and CAP_PERFMON is missing"
     assert [(row["event"], row["status"], row["user_only"], row["value"] is None) for row in rows] == [
         ("task-clock", "counted", False, False),
@@ -370,6 +370,34 @@ def test_without_privilege_the_user_side_is_counted_and_said_so() -> None:
         f"perf_event_open(context-switches): {why} (the kernel says: Permission denied)\n"
         "hint: give the process CAP_PERFMON, or: sysctl kernel.perf_event_paranoid=1"
     )
+
+
+TAKEN_AWAY = """
+import json, sys
+from rtnb import perf
+frames = [perf.stat(program, event="task-clock,page-faults:u").frame for program in sys.argv[1:]]
+print(json.dumps([[df.value.isna().tolist(), df.status.unique().tolist(), df.why.unique().tolist()] for df in frames]))
+"""
+
+
+@pytest.mark.skipif("CAP_CHOWN" not in effective(), reason="without CAP_CHOWN no set-uid program can be made")
+def test_a_program_that_the_kernel_does_not_count_is_not_shown_as_zero() -> None:
+    """perf stat shows 0 page faults for these: the kernel takes the counters away at the exec."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        Path(folder).chmod(0o755)
+        if os.statvfs(folder).f_flag & os.ST_NOSUID or "NoNewPrivs:\t1" in Path("/proc/self/status").read_text():
+            pytest.skip("programs gain no privileges here")
+        modes = {"plain": 0o755, "set-uid": 0o4755, "set-gid": 0o2755, "unreadable": 0o711}
+        for name, mode in modes.items():
+            shutil.copy(shutil.which("true") or "", path := Path(folder, name))
+            os.chown(path, 0, 0)
+            path.chmod(mode)
+        plain, *others = as_nobody(TAKEN_AWAY, *(f"{folder}/{name}" for name in modes))
+    assert plain == [[False, False], ["counted"], [""]]
+    for name, told in zip(list(modes)[1:], others, strict=True):
+        does = "may not be read by this user" if name == "unreadable" else "gains privileges when it starts"
+        why = f"{folder}/{name} {does}: the kernel does not count such a program"
+        assert told == [[True, True], ["not counted"], [why]]
 
 
 def test_a_clock_runs_through_both_sides() -> None:
