@@ -165,10 +165,10 @@ def _notes(ask: worker.Request, result: worker.Result, without: dict[str, str]) 
     notes = []
     if not len(result.wakeups):
         notes.append("no wake-ups: it was ended before its first release")
-    if result.ended.exit_status < 0:
-        notes.append(f"the task was killed by {signal.Signals(-result.ended.exit_status).name}")
-    elif result.head.done < ask.releases and not result.ended.interrupted:
-        notes.append(f"the task was stopped from outside, or {in_words(worker.GRACE_S * 1e9)} after its time")
+    if not result.ended.interrupted and result.head.done < ask.releases:
+        status = result.ended.exit_status
+        late = f"stopped from outside, or {in_words(worker.GRACE_S * 1e9)} after its time"
+        notes.append(f"the task was {f'killed by {signal.Signals(-status).name}' if status else late}")
     if "locked_memory" in without:
         notes.append(f"memory not locked, so a page fault may be in a latency: {without['locked_memory']}")
     return tuple(notes)

@@ -50,7 +50,9 @@ def summary(df: pd.DataFrame) -> pd.DataFrame:
     Percentiles are exact, by nearest rank: of n samples in order, p is number ceil(n * p), a value that was
     measured and no interpolation. The policy comes from the frame's header, "" where pandas dropped that.
 
-    >>> summary(df)[["policy", "samples", "missed", "p50_us", "p99_us"]]    # doctest: +SKIP
+    >>> summary(run(duration="1s", cpu=1).frame)[["policy", "samples", "missed", "p50_us", "p99_us"]]
+      policy  samples  missed  p50_us  p99_us
+    0   fifo     1000       0  18.187  23.765
     """
     late = np.sort(df["latency_ns"].to_numpy("int64")) / 1000
     ranks = {"min_us": 0, "p50_us": 500, "p90_us": 900, "p99_us": 990, "p99_9_us": 999, "max_us": 1000}
