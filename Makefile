@@ -4,12 +4,12 @@
 PORT ?= 8888
 # The distribution's own Python if it will do: every user may read it, so a notebook can be run as another user,
 # and the distribution's modules (bcc) fit it.
-PYTHON ?= $(shell for p in /usr/bin/python3 python3; do \
-	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+NEW := -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+PYTHON ?= $(shell for p in /usr/bin/python3 python3; do $$p $(NEW) && echo $$p && break; done)
 PY := .venv/bin/python
 CORE := rtnb/_core/rtnb-core
-PREPARE = $(if $(shell command -v $(firstword $(PYTHON) none)),$(PYTHON) .ci/prepare.py,$(error \
-	rtnb needs Python 3.11 or newer: install it (Debian, Ubuntu: apt-get install python3), or name one: make PYTHON=python3.12))
+PREPARE = $(if $(shell $(or $(PYTHON),false) $(NEW) && echo yes),$(PYTHON) .ci/prepare.py,$(error \
+	rtnb needs Python 3.11 or newer, and $(or $(PYTHON),python3) is not: name one, as in make PYTHON=python3.12))
 
 .PHONY: help lab test bench docs lock clean
 help:
@@ -24,9 +24,10 @@ lab:
 	@$(PREPARE) lab --port $(PORT)
 	@$(MAKE) --silent $(CORE)
 	@$(PY) -m rtnb doctor
+	@echo 'JupyterLab on http://127.0.0.1:$(PORT) until Ctrl-C. With its token:'
 	@$(PY) -m jupyterlab --ServerApp.ip=127.0.0.1 --port=$(PORT) --ServerApp.port_retries=0 --allow-root \
 		--ServerApp.root_dir='$(CURDIR)' --LabApp.default_url=/lab/tree/notebooks/00-start-here.ipynb \
-		--KernelManager.transport_encryption=auto $(if $(DISPLAY)$(WAYLAND_DISPLAY),,--no-browser)
+		--KernelManager.transport_encryption=auto --log-level=WARN $(if $(DISPLAY)$(WAYLAND_DISPLAY),,--no-browser)
 
 test: ready
 	$(PY) -m ruff check

@@ -46,9 +46,6 @@ def main() -> None:
     parser.add_argument("what", choices=["lab", "test"])
     parser.add_argument("--port", default="0", help="the port on which the lab will listen")
     args = parser.parse_args()
-    if sys.version_info < (3, 11):  # noqa: UP036 - PYTHON= may name any
-        version = "{}.{}".format(*sys.version_info)
-        sys.exit(f"rtnb needs Python 3.11 or newer and {sys.executable} is {version}: name another with PYTHON=")
     _port(args.port)
     _system(LAB + PEERS if args.what == "test" else LAB)
     _environment()
@@ -77,7 +74,7 @@ def _port(word: str) -> None:
         try:
             listener.bind(("127.0.0.1", int(word)))
         except OSError as e:
-            sys.exit(f"port {word} is not free ({e.strerror}): choose another, make lab PORT=8899")
+            sys.exit(f"cannot listen on port {word} ({e.strerror}): choose another, make lab PORT=8899")
 
 
 def _system(wanted: list[tuple[str, ...]]) -> None:
@@ -115,7 +112,8 @@ def _environment() -> None:
         return
     if find_spec("ensurepip") is None:
         sys.exit(
-            f"{sys.executable} cannot make .venv without {_venv_package()}: install it, or name another with PYTHON="
+            f"{sys.executable} cannot make .venv without the package {_venv_package()}: "
+            "install it, or name a Python that can, as in make PYTHON=python3.12"
         )
     print("Making .venv with", sys.executable, flush=True)
     clear = ["--clear"] if STAMP.exists() else []  # one that somebody else made is only added to

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 HERE = Path(__file__).parent
-FLAGS = ["-std=c17", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-fstack-protector-strong"]
+FLAGS = ["-std=c17", "-O2", "-g", "-Wall", "-Wextra", "-D_GNU_SOURCE", "-fstack-protector-strong"]
 
 
 def build() -> str:
