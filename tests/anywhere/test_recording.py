@@ -50,6 +50,14 @@ def test_round_trip(tmp_path: Path) -> None:
     assert sorted(p.name for p in (tmp_path / "deep" / "r").iterdir()) == ["header.json", "rows.parquet"]
 
 
+@pytest.mark.parametrize("words", [[], [None], [None, "read"]])
+def test_a_column_of_no_words_comes_back(words: list[str | None], tmp_path: Path) -> None:
+    n = len(words)
+    made = schema.frame(Row, {"time_ns": [1] * n, "ret": [None] * n, "name": words, "why": [""] * n})
+    found = load(Recording(Header("strace", ("ls",), "none"), {"rows": made}).save(tmp_path / "r"))
+    pd.testing.assert_frame_equal(found.frame, made, check_categorical=False)
+
+
 def test_only_a_recording_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
