@@ -16,6 +16,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -77,15 +78,17 @@ class Command:
         self.argv = list(argv)
         sink = subprocess.PIPE if output else subprocess.DEVNULL
         try:
-            self._process = subprocess.Popen(
-                self.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=sink,
-                pass_fds=pass_fds,
-                env=env,
-                process_group=0,
-            )
+            # Popen forgets a child that an interrupt meets while it is being started.
+            with _interrupts_held() as self._held:
+                self._process = subprocess.Popen(
+                    self.argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=sink,
+                    stderr=sink,
+                    pass_fds=pass_fds,
+                    env=env,
+                    process_group=0,
+                )
         except (OSError, ValueError) as e:  # ValueError: a NUL byte in a word
             raise cannot_start(self.argv, e if isinstance(e, OSError) else OSError(0, str(e))) from e
         self.pid = self._process.pid
@@ -107,6 +110,8 @@ class Command:
         """
         interrupted = False
         try:
+            if self._held:
+                raise KeyboardInterrupt
             ended = self._pump(timeout_s, poll, every_s)
         except KeyboardInterrupt:
             ended, interrupted = False, True
@@ -165,6 +170,21 @@ def _pass_on(fd: int, sink: TextIO, decoder: codecs.IncrementalDecoder) -> bool:
         sink.write(text)
         sink.flush()
     return bool(chunk)
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[list[int]]:
+    """Note an interrupt instead of raising it. An ignored one stays so, for the command is to inherit that."""
+    came: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield came
+        return
+    signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager
