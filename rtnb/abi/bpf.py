@@ -199,7 +199,7 @@ bpf_attr_id = _union(
 class Batch(NamedTuple):
     """What a batch lookup gave: how many entries, where to go on, and whether that was the end."""
 
-    count: int
+    entries: int
     cursor: bytes
     last: bool
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Where is a program attached? Where its SEC() says; what libbpf cannot do here is done by perf_event_open(2).
 
-    tp/category/name       by the tracepoint's number, from tracefs: a mount of our own where there is none
-    perf_event             99 times a second on each online CPU
-    uprobe/, uretprobe/    by libbpf; in one process alone where pid= asks for it
-    anything else          by libbpf
+tp/category/name       by the tracepoint's number, from tracefs: a mount of our own where there is none
+perf_event             99 times a second on each online CPU
+uprobe/, uretprobe/    by libbpf; in one process alone where pid= asks for it
+anything else          by libbpf
 """
 
 from __future__ import annotations
@@ -27,15 +27,16 @@ SAMPLES_A_SECOND = 99
 
 _TRACEPOINT = re.compile(r"(?:tp|tracepoint)/(?P<category>[^/]+)/(?P<name>[^/]+)")
 _UPROBE = re.compile(r"u(?P<ret>ret)?probe/(?P<path>.+):(?P<function>\w[\w.@]*)(?:\+(?P<offset>\w+))?")
-_NOT_TRACING = re.compile(r"(?P<kind>xdp|tc|tcx|classifier|action|socket|cgroup|sk_|sockops|lwt|iter|struct_ops|syscall|freplace)")
+_NOT_TRACING = re.compile(
+    r"(?P<kind>xdp|tc|tcx|classifier|action|socket|cgroup|sk_|sockops|lwt|iter|struct_ops|syscall|freplace)"
+)
 
 
 def attach(opened: libbpf.Object, program: libbpf.ProgramHandle, pid: int = 0) -> None:
     """Attach one program. Raises BadInput, NotPermitted, NotSupported."""
     section = program.section.lstrip("?")
     if found := _NOT_TRACING.match(section):
-        hint = "tracing programs: raw_tp/, tp_btf/, tp/, uprobe/, usdt/, kprobe/, fentry/, perf_event"
-        raise BadInput(_tried(program), f"{found['kind']} programs are not attached here", hint)
+        raise BadInput(_tried(program), f"{found['kind']} programs are not attached here", refusals.KINDS)
     try:
         if found := _TRACEPOINT.fullmatch(section):
             _tracepoint(opened, program, found["category"], found["name"])

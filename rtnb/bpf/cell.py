@@ -103,7 +103,11 @@ def _pidfd(pid: int) -> Iterator[int]:
     try:
         fd = os.pidfd_open(pid)
     except (OSError, OverflowError) as e:
-        hint = "a thread's number is not enough: give its process" if os.path.exists(f"/proc/{pid}") else "ps shows those that run"
+        hint = (
+            "a thread's number is not enough: give its process"
+            if os.path.exists(f"/proc/{pid}")
+            else "ps shows those that run"
+        )
         raise NoSuchTask(f"look at process {pid}", "there is no such process", hint) from e
     try:
         yield fd

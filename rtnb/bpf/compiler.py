@@ -6,9 +6,11 @@ from __future__ import annotations
 import platform
 import re
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 from rtnb import caps
 from rtnb.bpf import kernel, prelude
@@ -18,13 +20,14 @@ from rtnb.errors import BadInput, CompileError, closest
 __all__ = ["Compiled", "compile"]
 
 _ARCH = {"x86_64": "x86", "aarch64": "arm64", "ppc64le": "powerpc", "riscv64": "riscv"}
-_DIAGNOSTIC = re.compile(r"^(?P<file>[^:\n]+):(?P<line>\d+):(?P<column>\d+): (?:fatal )?(?P<kind>\w+): (?P<said>.*)$", re.M)
+_DIAGNOSTIC = re.compile(
+    r"^(?P<file>[^:\n]+):(?P<line>\d+):(?P<column>\d+): (?:fatal )?(?P<kind>\w+): (?P<said>.*)$", re.M
+)
 _REDEFINED = re.compile(r"(?:redefinition of(?: enumerator)?|conflicting types for) '(\w+)'")
 _QUOTED = re.compile(r"'(?:struct |union |enum )?(\w+)'")
 _UNKNOWN = re.compile(r"(?:unknown type name|incomplete.*?type) '(?:struct |union |enum )?(\w+)'")
 _INCLUDED = re.compile(r"^In file included from cell:(\d+):", re.M)
 _VERSION = re.compile(rb"clang version (\d+)")
-_COMPILE_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -58,16 +61,18 @@ def compile(source: str) -> Compiled:
     """
     read = prelude.read(source)
     if not read.words:
-        raise BadInput("%%bpf", "the cell is empty", 'write a program: SEC("raw_tp/sys_enter") int f(void *ctx) { ... }')
+        raise BadInput(
+            "%%bpf", "the cell is empty", 'write a program: SEC("raw_tp/sys_enter") int f(void *ctx) { ... }'
+        )
     if "SEC" not in read.words:
         hint = 'put its probe before the function: SEC("raw_tp/sys_enter") int f(void *ctx) { ... }'
         raise BadInput("%%bpf", "the cell defines no program", hint)
     types = kernel.running()
-    attempt = _clang(prelude.unit(read, types))
+    attempt = _clang(source, prelude.unit(read, types))
     if attempt.failed and (twice := frozenset(_REDEFINED.findall(attempt.said))):
-        attempt = _clang(prelude.unit(read, types, without=twice))
+        attempt = _clang(source, prelude.unit(read, types, without=twice))
     elif attempt.failed and any(word in types for word in _QUOTED.findall(attempt.said)):
-        attempt = _clang(prelude.unit(read, types, whole=True))
+        attempt = _clang(source, prelude.unit(read, types, whole=True))
     if attempt.failed:
         raise _error(read, attempt.said, types)
     version = _VERSION.search(attempt.elf)
@@ -79,16 +84,19 @@ def compile(source: str) -> Compiled:
     )
 
 
-def _clang(unit: str) -> _Attempt:
+def _clang(source: str, unit: str) -> _Attempt:
     try:
-        folder = headers()
+        include = headers()
     except OSError as e:
         raise caps.refused("bpf.libbpf", "compile the cell", e) from e
     try:
         argv = [*clang(), "-target", "bpf", "-mcpu=v3", "-O2", "-g", "-c", "-x", "c", "-", "-o", "-"]
-        argv += [f"-D__TARGET_ARCH_{_ARCH.get(platform.machine(), platform.machine())}", "-isystem", str(folder)]
+        argv += [f"-D__TARGET_ARCH_{_ARCH.get(platform.machine(), platform.machine())}", "-isystem", str(include)]
         argv += ["-fno-color-diagnostics", "-fno-caret-diagnostics", "-Wno-unused-command-line-argument"]
-        done = subprocess.run(argv, input=unit.encode(), capture_output=True, timeout=_COMPILE_SECONDS, check=False)
+        with tempfile.TemporaryDirectory(prefix="rtnb-") as folder:
+            # clang reads the lines that it quotes in the object, for the verifier's log, from the file they name.
+            Path(folder, "cell").write_text(source, errors="surrogateescape")
+            done = subprocess.run(argv, input=unit.encode(errors="surrogateescape"), capture_output=True, cwd=folder)
     except OSError as e:
         raise caps.refused("bpf.compiler", "compile the cell", e) from e
     return _Attempt(done.stdout, done.stderr.decode("utf-8", "replace"), done.returncode != 0)
@@ -105,7 +113,7 @@ def _told(source: str, said: str) -> Iterator[tuple[str, str]]:
 
 
 def _error(read: prelude.Source, said: str, types: kernel.KernelTypes) -> CompileError:
-    errors = [line for line, kind in _told(read.text, said) if kind == "error"]
+    errors = list(dict.fromkeys(line for line, kind in _told(read.text, said) if kind == "error"))
     at = f"line {found[1]}: " if (found := _INCLUDED.search(said)) else ""
     others = [at + m["said"] for m in _DIAGNOSTIC.finditer(said) if m["kind"] == "error"]
     why = errors[0] if errors else next(iter(others), said.strip()[-300:] or "clang failed and said nothing")
@@ -118,5 +126,7 @@ def _hint(read: prelude.Source, said: str, types: kernel.KernelTypes) -> str:
         return "leave out the #include: the kernel's types and libbpf's headers are there already"
     if "no member named" in said:
         return "the kernel's own definition counts; look it up with: bpftool btf dump file /sys/kernel/btf/vmlinux"
+    if "stack limit" in said:
+        return "a program has 512 bytes of stack: keep large values in a map of type BPF_MAP_TYPE_PERCPU_ARRAY"
     unknown = _UNKNOWN.search(said)
     return closest(unknown[1], types.tags()) if unknown else ""

@@ -26,10 +26,12 @@ _ENUMS = (abi.BTF_KIND_ENUM, abi.BTF_KIND_ENUM64)
 _TAGGED = (*_RECORDS, *_ENUMS)
 
 # What bpf_helpers.h and bpf_tracing.h take for granted, and the short names that everybody writes.
-_ALWAYS = """
-__u8 __u16 __u32 __u64 __s8 __s16 __s32 __s64 __be16 __be32 __be64 __le16 __le32 __le64 __wsum
-u8 u16 u32 u64 s8 s16 s32 s64 bool size_t ssize_t pid_t uid_t gid_t dev_t ino_t loff_t
-""".split()
+_ALWAYS = frozenset(
+    {f"{prefix}{bits}" for prefix in ("__u", "__s", "u", "s") for bits in (8, 16, 32, 64)}
+    | {f"__{order}{bits}" for order in ("be", "le") for bits in (16, 32, 64)}
+    | {"__wsum", "bool", "size_t", "ssize_t", "pid_t", "uid_t", "gid_t", "dev_t", "ino_t", "loff_t"}
+)
+_ALWAYS_TAGS = ("pt_regs", "bpf_pidns_info")
 
 
 class KernelTypes:
@@ -55,7 +57,7 @@ class KernelTypes:
 
         With it comes what those embed, and the structs that members among the words point to.
         """
-        return libbpf.dump(self._handle, self._reached(self._named({*words, *_ALWAYS}, {*tags, "pt_regs"}), words))
+        return libbpf.dump(self._handle, self._reached(self._named({*words, *_ALWAYS}, {*tags, *_ALWAYS_TAGS}), words))
 
     def whole(self) -> str:
         """C for every type: vmlinux.h."""
@@ -89,7 +91,7 @@ class KernelTypes:
         return [self._offset[w.encode()] for w in words if w.encode() in self._offset]
 
     @cached_property
-    def _enumerators(self) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+    def _enumerators(self) -> tuple[np.ndarray, np.ndarray]:
         """The name of every enumerator, as a string offset, and the enum that has it."""
         names, owners = [], []
         for kind, step in ((abi.BTF_KIND_ENUM, 2), (abi.BTF_KIND_ENUM64, 3)):

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Which columns does a C type make? Its BTF, flattened into leaves, and bytes decoded by them.
 
-    struct member       a column of its name; a nested one `outer_inner`
-    integer, pointer    int64: an unsigned 64-bit value keeps its bits and may come out negative
-    bool                bool
-    char[N]             category: text up to the NUL
-    u8[N], __int128     category: hexadecimal (a hardware or an IP address)
-    other arrays        a column an element: slots_0, slots_1 ...
-    enum                category: its names
-    union               a column a member, all decoded from the same bytes
+struct member       a column of its name; a nested one `outer_inner`
+integer, pointer    int64: an unsigned 64-bit value keeps its bits and may come out negative
+bool                bool
+char[N]             category: text up to the NUL
+u8[N], __int128     category: hexadecimal (a hardware or an IP address)
+other arrays        a column an element: slots_0, slots_1 ...
+enum                category: its names
+union               a column a member, all decoded from the same bytes
 """
 
 from __future__ import annotations

@@ -192,9 +192,7 @@ class Object:
         """Attach to a function of a program or library, in one process. Raises Refusal."""
         _printed.clear()
         opts = _UprobeOpts(sz=ctypes.sizeof(_UprobeOpts), retprobe=retprobe, func_name=function.encode())
-        link = _lib().bpf_program__attach_uprobe_opts(
-            program.pointer, pid, path.encode(), offset, ctypes.byref(opts)
-        )
+        link = _lib().bpf_program__attach_uprobe_opts(program.pointer, pid, path.encode(), offset, ctypes.byref(opts))
         self._links.append(self._checked(link, "attach the uprobe"))
 
     def detach(self) -> None:
@@ -261,13 +259,15 @@ _printed: list[str] = []
 """What libbpf printed since it was last cleared; libbpf has one printer for the whole process."""
 
 
-@ctypes.CFUNCTYPE(_INT, _INT, _TEXT, _POINTER)
 def _print(level: int, form: bytes, values: int) -> int:
     if level < _DEBUG:
         line = ctypes.create_string_buffer(4096)
         _libc.vsnprintf(line, _SIZE(len(line)), form, ctypes.c_void_p(values))
         _printed.append(line.value.decode("utf-8", "replace"))
     return 0
+
+
+_printer = ctypes.CFUNCTYPE(_INT, _INT, _TEXT, _POINTER)(_print)
 
 
 @cache
@@ -277,7 +277,7 @@ def _lib() -> Any:
     for name, (result, *arguments) in _SIGNATURES.items():
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
-    library.libbpf_set_print(_print)
+    library.libbpf_set_print(_printer)
     return library
 
 

@@ -20,9 +20,7 @@ from rtnb.bpf.libbpf import MapHandle
 
 __all__ = ["Globals", "Map", "SHOWN", "possible_cpus"]
 
-_PER_CPU = frozenset(
-    {abi.BPF_MAP_TYPE_PERCPU_HASH, abi.BPF_MAP_TYPE_PERCPU_ARRAY, abi.BPF_MAP_TYPE_LRU_PERCPU_HASH}
-)
+_PER_CPU = frozenset({abi.BPF_MAP_TYPE_PERCPU_HASH, abi.BPF_MAP_TYPE_PERCPU_ARRAY, abi.BPF_MAP_TYPE_LRU_PERCPU_HASH})
 _HASHES = frozenset({abi.BPF_MAP_TYPE_HASH, abi.BPF_MAP_TYPE_PERCPU_HASH})
 SHOWN = _PER_CPU | _HASHES | {abi.BPF_MAP_TYPE_ARRAY, abi.BPF_MAP_TYPE_LRU_HASH, abi.BPF_MAP_TYPE_LPM_TRIE}
 """The map types that become frames."""
@@ -52,15 +50,17 @@ class Map:
         return f"Map({self.name}, up to {self._handle.max_entries:,} entries)"
 
     def frame(self) -> pd.DataFrame:
-        """A row an entry: the key's columns, then the value's; per-CPU maps have a row a CPU, with column `cpu`."""
+        """A row an entry, sorted by key: the key's columns, then the value's; per-CPU maps have a row a `cpu` too."""
         keys, values = self._entries()
         columns = _columns(self._key, "key", keys)
+        sorted_by = list(columns)
         if self._copies > 1 or self._handle.type in _PER_CPU:
             columns = {name: _repeated(column, self._copies) for name, column in columns.items()}
             columns[unlike("cpu", columns)] = np.tile(np.arange(self._copies), len(keys))
         for name, column in _columns(self._value, "value", values).items():
             columns[unlike(name, columns)] = column
-        return schema.mark(pd.DataFrame(columns, copy=False), table=f"bpf.cell.{self.name}")
+        frame = pd.DataFrame(columns, copy=False).sort_values(sorted_by, kind="stable", ignore_index=True)
+        return schema.mark(frame, table=f"bpf.{self.name}")
 
     def full(self, frame: pd.DataFrame) -> bool:
         """Whether a hash map has no room, so that further keys were refused."""
@@ -97,13 +97,14 @@ class Map:
                     raise
                 room *= 2
                 continue
-            parts.append((keys[: batch.count], values[: batch.count]))
+            parts.append((keys[: batch.entries], values[: batch.entries]))
             if batch.last:
                 return np.concatenate([k for k, _ in parts]), np.concatenate([v for _, v in parts])
             cursor = batch.cursor
 
     def _one_by_one(self, per_entry: int) -> tuple[Bytes, Bytes]:
-        keys, values = [], []
+        keys: list[bytes] = []
+        values: list[bytes] = []
         key = abi.map_get_next_key(self._handle.fd, None, self._handle.key_size)
         while key is not None and len(keys) < self._handle.max_entries:
             try:
@@ -137,7 +138,7 @@ class Globals:
                     raw = np.frombuffer(self.read(section, v.name), np.uint8)[np.newaxis]
                     for name, column in Layout(self._btf, v.type, v.name).columns(raw).items():
                         columns[_qualified(v.name, name, columns)] = column
-        return schema.mark(pd.DataFrame(columns), table="bpf.cell.globals")
+        return schema.mark(pd.DataFrame(columns), table="bpf.globals")
 
     def value(self, name: str) -> int:
         """A variable's value as an unsigned integer; 0 where there is none of that name."""

@@ -11,6 +11,7 @@ Only what the source names is added, so that a program loads no map it does not 
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 
@@ -40,24 +41,29 @@ const volatile int target_pid = 0;
 #define FILTER_PID() \\
 	do { if (target_pid && (int)(bpf_get_current_pid_tgid() >> 32) != target_pid) return 0; } while (0)
 """
+# In a container with process numbers of its own, the kernel's are others; it translates them, at some cost.
+_TARGET_IN_NAMESPACE = """\
+const volatile int target_pid = 0;
+#define FILTER_PID() do {{ \\
+	struct bpf_pidns_info rtnb_pid = {{}}; \\
+	if (!target_pid) break; \\
+	if (bpf_get_ns_current_pid_tgid({device}, {inode}, &rtnb_pid, sizeof(rtnb_pid))) return 0; \\
+	if ((int)rtnb_pid.tgid != target_pid) return 0; }} while (0)
+"""
+_INITIAL_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO, include/linux/proc_ns.h
+# Macros and not functions, so that the verifier names the cell's line.
 _RING = """\
 __u64 rtnb_lost = 0;
-static __always_inline void *rtnb_ringbuf_reserve(void *ring, __u64 size, __u64 flags)
-{
-	void *record = bpf_ringbuf_reserve(ring, size, flags);
-	if (!record)
-		__sync_fetch_and_add(&rtnb_lost, 1);
-	return record;
-}
-static __always_inline long rtnb_ringbuf_output(void *ring, void *data, __u64 size, __u64 flags)
-{
-	long error = bpf_ringbuf_output(ring, data, size, flags);
-	if (error)
-		__sync_fetch_and_add(&rtnb_lost, 1);
-	return error;
-}
-#define bpf_ringbuf_reserve rtnb_ringbuf_reserve
-#define bpf_ringbuf_output rtnb_ringbuf_output
+#define bpf_ringbuf_reserve(ring, size, flags) ({ \\
+	void *rtnb_record = bpf_ringbuf_reserve(ring, size, flags); \\
+	if (!rtnb_record) \\
+		__sync_fetch_and_add(&rtnb_lost, 1); \\
+	rtnb_record; })
+#define bpf_ringbuf_output(ring, data, size, flags) ({ \\
+	long rtnb_error = bpf_ringbuf_output(ring, data, size, flags); \\
+	if (rtnb_error) \\
+		__sync_fetch_and_add(&rtnb_lost, 1); \\
+	rtnb_error; })
 """
 _LICENCE = 'char rtnb_license[] SEC("license") = "GPL";\n'
 
@@ -87,9 +93,18 @@ def unit(source: Source, kernel: KernelTypes, *, whole: bool = False, without: f
     types = kernel.whole() if whole else kernel.header(set(source.words - without), set(source.tags - without))
     parts = [_TYPES.format(types=types)]
     if source.words & {TARGET_PID, "FILTER_PID"}:
-        parts.append(_TARGET)
+        parts.append(_target())
     if source.words & {"bpf_ringbuf_reserve", "bpf_ringbuf_output"}:
         parts.append(_RING)
     if not re.search(r'SEC\s*\(\s*"license"\s*\)', source.text):
         parts.append(_LICENCE)
     return "".join([*parts, '#line 1 "cell"\n', _VMLINUX.sub("", source.text), "\n"])
+
+
+def _target() -> str:
+    """target_pid and FILTER_PID(), for the process numbers that this process sees."""
+    namespace = os.stat("/proc/self/ns/pid")
+    if namespace.st_ino == _INITIAL_NAMESPACE:
+        return _TARGET
+    device = os.major(namespace.st_dev) << 20 | os.minor(namespace.st_dev)
+    return _TARGET_IN_NAMESPACE.format(device=device, inode=namespace.st_ino)

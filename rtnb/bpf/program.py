@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: MIT
 """What is in the kernel now? A compiled cell, loaded: its programs, its maps, its ring buffers, until it is closed.
 
-    with rtnb.bpf.load(source) as program:
-        program.attach()
-        ...
-        program.maps["counts"].frame()
+with rtnb.bpf.load(source) as program:
+    program.attach()
+    ...
+    program.maps["counts"].frame()
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
 from types import TracebackType
 
 import pandas as pd
@@ -22,7 +23,7 @@ from rtnb.bpf.compiler import Compiled, compile
 from rtnb.bpf.layout import unlike
 from rtnb.bpf.maps import SHOWN, Globals, Map
 from rtnb.bpf.prelude import LOST, TARGET_PID
-from rtnb.bpf.ring import Ring
+from rtnb.bpf.ring import Ring, declared
 from rtnb.errors import BadInput
 
 __all__ = ["Program", "load"]
@@ -94,6 +95,7 @@ class Program:
         self.poll()
         frames = {name: each.frame() for name, each in self.maps.items()}
         frames |= {name: ring.frame(ring.take()) for name, ring in self.rings.items()}
+        frames = dict(sorted(frames.items(), key=lambda item: self._declared_at(item[0])))
         variables = self.globals.frame()
         return frames | ({unlike("globals", frames): variables} if len(variables.columns) else {})
 
@@ -107,14 +109,16 @@ class Program:
 
     def notes(self, tables: dict[str, pd.DataFrame], watched: str) -> list[str]:
         """What a reader of these tables must know: what is empty, full, left out, and why records were lost."""
-        notes = [f"map {name} is full: further keys were refused" for name, m in self.maps.items() if m.full(tables[name])]
+        notes = [
+            f"map {name} is full: further keys were refused" for name, m in self.maps.items() if m.full(tables[name])
+        ]
         notes += [f"map {name} is of a type that makes no frame" for name in self.not_shown]
         if lost := self.globals.value(LOST):
             notes.append(f"{lost:,} records found no room in their ring buffer: make max_entries larger")
         notes += [note for ring in self.rings.values() for note in ring.notes()]
-        if not any(map(len, tables.values())):
+        if not any(_has_content(table) for table in tables.values()):
             sections = ", ".join(self.sections().values())
-            notes.append(f"nothing came: attached for {watched} to {sections}, and nothing was put into a map")
+            notes.append(f"nothing came: {sections} was watched for {watched}, and no program stored anything")
         return notes
 
     def close(self) -> None:
@@ -123,11 +127,16 @@ class Program:
             ring.close()
         self._object.close()
 
+    def _declared_at(self, name: str) -> int:
+        """Where the cell declares a map: tables come in that order."""
+        found = re.search(rf"\b{name}\s+SEC\b", self.compiled.source)
+        return found.start() if found else 0
+
     def _load(self, target_pid: int) -> None:
         btf = Btf(self._object.btf())
         for handle in self._object.maps:
             if handle.type == abi.BPF_MAP_TYPE_RINGBUF:
-                handle.drop_value_size()
+                declared(handle)
             if handle.internal and handle.name.endswith(".rodata"):
                 _preset(handle, btf, target_pid)
         if not self._object.programs:
@@ -166,6 +175,13 @@ def load(source: str | Compiled, *, target_pid: int = 0) -> Program:
     """
     compiled = source if isinstance(source, Compiled) else compile(source)
     return Program(compiled, target_pid)
+
+
+def _has_content(table: pd.DataFrame) -> bool:
+    """A map with entries, a ring with records, a global variable that is not zero."""
+    if table.attrs["rtnb"]["table"] == "bpf.globals":
+        return bool((table.select_dtypes("number") != 0).to_numpy().any())
+    return len(table) > 0
 
 
 def _preset(handle: libbpf.MapHandle, btf: Btf, target_pid: int) -> None:

@@ -25,7 +25,7 @@ from rtnb.bpf.layout import Bytes, Layout
 from rtnb.bpf.libbpf import MapHandle
 from rtnb.errors import BadInput
 
-__all__ = ["MOST_BYTES", "Ring"]
+__all__ = ["MOST_BYTES", "Ring", "declared"]
 
 MOST_BYTES = 512 << 20
 """Records kept between two calls of take(); what comes above it is counted as lost."""
@@ -37,6 +37,14 @@ _BUSY, _DISCARDED = np.uint32(abi.BPF_RINGBUF_BUSY_BIT), np.uint32(abi.BPF_RINGB
 _LENGTH = np.uint32(abi.BPF_RINGBUF_DISCARD_BIT - 1)
 
 
+def declared(handle: MapHandle) -> None:
+    """Before the load: take note that the map is a ring buffer. Raises BadInput where it does not say of what."""
+    if not handle.value_type:
+        hint = f"add to the map, between its braces: __type(value, struct event);  // what {handle.name} holds"
+        raise BadInput(f"%%bpf: ring buffer {handle.name}", "the cell does not say what its records are", hint)
+    handle.drop_value_size()
+
+
 class Ring:
     """A loaded ring buffer. `drain()` takes what has come since the last time, as a frame of a row a record.
 
@@ -44,9 +52,6 @@ class Ring:
     """
 
     def __init__(self, handle: MapHandle, btf: Btf) -> None:
-        if not handle.value_type:
-            hint = f"add to the map, between its braces: __type(value, struct event);  // what {handle.name} holds"
-            raise BadInput(f"%%bpf: ring buffer {handle.name}", "the cell does not say what its records are", hint)
         self.name = handle.name
         self.layout = Layout(btf, handle.value_type, "value")
         self.other = self.dropped = 0
@@ -97,15 +102,19 @@ class Ring:
 
     def frame(self, records: Bytes) -> pd.DataFrame:
         """Records as a frame, with a column a member of the record's type."""
-        return schema.mark(pd.DataFrame(self.layout.columns(records), copy=False), table=f"bpf.cell.{self.name}")
+        return schema.mark(pd.DataFrame(self.layout.columns(records), copy=False), table=f"bpf.{self.name}")
 
     def notes(self) -> list[str]:
         """What was left out of the frame, in words."""
         notes = []
         if self.other:
-            notes.append(f"ring buffer {self.name}: {self.other:,} records were not of its declared {self.layout.size} bytes")
+            notes.append(
+                f"ring buffer {self.name}: {self.other:,} records were not of its declared {self.layout.size} bytes"
+            )
         if self.dropped:
-            notes.append(f"ring buffer {self.name}: {self.dropped:,} records came above the {MOST_BYTES >> 20} MiB that are kept")
+            notes.append(
+                f"ring buffer {self.name}: {self.dropped:,} records came above the {MOST_BYTES >> 20} MiB that are kept"
+            )
         return notes
 
     def close(self) -> None:

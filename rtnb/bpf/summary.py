@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is in a frame whose columns only the cell knows? Each column in one row: how many, which, from where to where."""
+"""What is in a frame whose columns only the cell knows? Each column in one row: how many values, and which."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["ColumnSummary", "summary"]
 _PERCENTILES = (0, 50, 90, 99, 100)
 
 
-@table("bpf_summary.columns", version=1)
+@table("bpf.column-summary", version=1)  # a hyphen: no map can be called so
 @dataclass(frozen=True)
 class ColumnSummary:
     """One column of a map, a ring buffer or the global variables."""
@@ -43,7 +43,7 @@ def summary(df: pd.DataFrame) -> pd.DataFrame:
     1  value   10   60.0
     """
     rows = [_row(str(name), df[name]) for name in df.columns]
-    names = [c.name for c in schema.TABLES["bpf_summary.columns"].columns]
+    names = [c.name for c in schema.TABLES["bpf.column-summary"].columns]
     made = schema.frame(ColumnSummary, {name: [row[name] for row in rows] for name in names})
     return schema.mark(made, **{k: v for k, v in df.attrs.get("rtnb", {}).items() if k != "table"})
 
@@ -52,7 +52,11 @@ def _row(name: str, values: pd.Series) -> dict[str, Any]:
     counts = values.value_counts()
     counts = counts[counts > 0]
     numbers = values.to_numpy() if values.dtype.kind in "iub" and len(values) else None
-    five = np.percentile(numbers.astype(np.int64), _PERCENTILES, method="inverted_cdf") if numbers is not None else [None] * 5
+    five = (
+        np.percentile(numbers.astype(np.int64), _PERCENTILES, method="inverted_cdf")
+        if numbers is not None
+        else [None] * 5
+    )
     return {
         "name": name,
         "rows": len(values),

@@ -51,7 +51,9 @@ def kconfig(option: str) -> str | None:
             text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         except OSError:
             continue
-        found = [line.partition(b"=")[2].decode() for line in text.split(b"\n") if line.startswith(option.encode() + b"=")]
+        found = [
+            line.partition(b"=")[2].decode() for line in text.split(b"\n") if line.startswith(option.encode() + b"=")
+        ]
         return found[0] if found else "n"
     return None
 
@@ -150,7 +152,9 @@ def raw_tp() -> str:
 
 def _no_tracepoint(error: OSError) -> Reason:
     if error.errno in (errno.EACCES, errno.EPERM) and "CAP_SYS_ADMIN" not in effective():
-        return Reason("permission", "tracefs may not be read", "use raw_tp/ or tp_btf/, or give CAP_DAC_READ_SEARCH too")
+        return Reason(
+            "permission", "tracefs may not be read", "use raw_tp/ or tp_btf/, or give CAP_DAC_READ_SEARCH too"
+        )
     if error.errno in (errno.ENOENT, errno.ENODEV):
         return _missing("CONFIG_FTRACE", "tracefs", "raw_tp/ and tp_btf/ need none")
     return _refusal(error)
@@ -159,7 +163,8 @@ def _no_tracepoint(error: OSError) -> Reason:
 @capability("bpf.tracepoint", "attach to tracepoints by their tracefs names", _no_tracepoint)
 def tracepoint() -> str:
     with tracefs() as (folder, where):
-        with open("events/sched/sched_process_exit/id", opener=lambda p, f: os.open(p, f, dir_fd=folder)) as file:
+        fd = os.open("events/sched/sched_process_exit/id", os.O_RDONLY, dir_fd=folder)
+        with open(fd) as file:
             number = int(file.read())
     _attached(abi.BPF_PROG_TYPE_TRACEPOINT, abi.tracepoint_open(number))
     return f"attached to sched:sched_process_exit and detached ({where})"
