@@ -3,11 +3,7 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import re
-import shutil
-import subprocess
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -16,13 +12,9 @@ import pandas as pd
 import pytest
 
 from rtnb import load, strace
-from rtnb.abi import ptrace as abi
-from rtnb.abi.syscall import NAMES
-from rtnb.errors import BadInput, NoSuchCommand, NotSupported
 from rtnb.recording import Recording
 
 pytestmark = pytest.mark.needs("strace.core", "strace.ptrace")
-needs_strace = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
 
 PIDS = {"clone", "clone3", "fork", "vfork", "wait4", "getpid", "gettid", "getppid", "set_tid_address"}
 
@@ -158,103 +150,6 @@ def test_hostile_strings_are_shown_and_not_obeyed(victim: dict[str, str]) -> Non
     assert made["errno"].tolist() == errors
 
 
-# ---- the peer, strace itself, and the same interface from Python ----
-
-
-def by_strace(argv: list[str], out: Path) -> dict[int, list[list[str]]]:
-    """What `strace -f` reports, by thread: [kind, name, result] of each call, signal and end, in order."""
-    subprocess.run(["strace", "-f", "-o", out, *argv], stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    threads: dict[int, list[list[str]]] = {}
-    open_calls: dict[int, list[str]] = {}
-    for line in out.read_text(errors="replace").splitlines():
-        tid, rest = int(line.split(maxsplit=1)[0]), line.split(maxsplit=1)[1]
-        events = threads.setdefault(tid, [])
-        results = re.findall(r"\)\s+= (\?|-?\d+|0x[0-9a-f]+)(?: (E[A-Z0-9_]+))?", rest)
-        result = (results[-1][1] or results[-1][0]) if results else "?"
-        if m := re.match(r"--- (?:stopped by )?(SIG\w+)", rest):
-            events.append(["stop" if "stopped by" in rest else "signal", m[1], "?"])
-        elif m := re.match(r"\+\+\+ exited with (\d+)", rest):
-            events.append(["exit", "-", m[1]])
-        elif m := re.match(r"\+\+\+ killed by (SIG\w+)", rest):
-            events.append(["killed", m[1], "?"])
-        elif m := re.match(r"<\.\.\. (\w+) resumed>", rest):
-            open_calls.pop(tid)[2] = result
-        elif m := re.match(r"(\w+)\(", rest):
-            events.append(["call", m[1], result])
-            open_calls[tid] = events[-1]
-    return threads
-
-
-def by_us(argv: list[str]) -> dict[int, list[list[str]]]:
-    df = strace.run(argv, follow_forks=True).tables["calls"]
-    threads: dict[int, list[list[str]]] = {}
-    for row in df.itertuples():
-        result = "?" if row.ret is pd.NA else str(row.ret) if pd.isna(row.errno) else row.errno
-        threads.setdefault(row.tid, []).append([row.kind, "-" if pd.isna(row.name) else row.name, result])
-    return threads
-
-
-def comparable(threads: dict[int, list[list[str]]], racy: set[str]) -> list[tuple[object, object]]:
-    """Each thread's calls in order, and its other events; addresses and ids, which differ from run to run, masked."""
-
-    def masked(name: str, result: str) -> str:
-        if re.fullmatch(r"-?\d+|0x[0-9a-f]+", result) and (name in PIDS or abs(int(result, 0)) > 0xFFFF):
-            return "masked"
-        return result
-
-    told = []
-    for events in threads.values():
-        in_order = [(name, masked(name, result)) for kind, name, result in events if kind == "call"]
-        rest = sorted((kind, name, result) for kind, name, result in events if kind != "call")
-        told.append(([call for call in in_order if call[0] not in racy], rest))
-    return sorted(told)
-
-
-@needs_strace
-@pytest.mark.parametrize(
-    ("command", "racy"),
-    [
-        (["ls", "-l", "/usr"], set()),
-        (["sh", "-c", "echo a; /bin/true"], set()),
-        (["sh", "-c", "cat /etc/passwd | wc -l; kill -TERM $$"], {"wait4"}),
-        (["{signal}", "x"], set()),
-        (["{fork_exec}"], set()),
-        (["{killed_child}"], set()),
-        (["{strings}"], set()),
-        # Whether a thread has ended when it is joined, and its stack can be used again, is a race.
-        (["{thread}", "3", "11"], {"futex", "mmap", "munmap", "mprotect", "madvise", "brk"}),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_the_calls_are_those_that_strace_reports(
-    victim: dict[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str], command: list[str], racy: set[str]
-) -> None:
-    argv = [word.format(**victim) if word.startswith("{") else word for word in command]
-    ours, theirs = comparable(by_us(argv), racy), comparable(by_strace(argv, tmp_path / "out"), racy)
-    assert ours == theirs
-    assert sum(len(in_order) for in_order, _ in theirs) > 20
-
-
-def test_a_loop_in_python_over_the_same_interface_sees_the_same(victim: dict[str, str]) -> None:
-    """The readable tracer: PTRACE_TRACEME, and PTRACE_GET_SYSCALL_INFO at each stop."""
-    seen = []
-    with subprocess.Popen([victim["getppid23"]], preexec_fn=lambda: abi.ptrace(abi.PTRACE_TRACEME)) as child:
-        os.waitpid(child.pid, 0)  # SIGTRAP: it has become the victim
-        abi.ptrace(abi.PTRACE_SETOPTIONS, child.pid, 0, abi.PTRACE_O_TRACESYSGOOD | abi.PTRACE_O_EXITKILL)
-        while True:
-            abi.ptrace(abi.PTRACE_SYSCALL, child.pid)
-            _, status = os.waitpid(child.pid, 0)
-            if not os.WIFSTOPPED(status):
-                break
-            info = abi.get_syscall_info(child.pid)
-            if info.op == abi.PTRACE_SYSCALL_INFO_ENTRY:
-                seen.append(NAMES[info.nr])
-        child.returncode = os.waitstatus_to_exitcode(status)
-    ours = calls(strace.run(victim["getppid23"]))["name"].tolist()
-    assert seen == ours[1:]  # the execve was over before the first stop
-    assert child.returncode == 7
-
-
 # ---- the filter ----
 
 
@@ -328,58 +223,3 @@ def test_a_recording_comes_back_as_it_was(victim: dict[str, str], tmp_path: Path
     assert counted["calls"].sum() == len(calls(ran))
     assert counted["time_ns"].is_monotonic_decreasing
     assert counted["share"].sum() == pytest.approx(1)
-
-
-# ---- bad input ----
-
-
-@pytest.mark.parametrize(
-    ("command", "says"),
-    [
-        ("no-such-command-here", "command not found"),
-        ("./no-such-command-here", "command not found"),
-        (["/etc/passwd"], "not an executable file"),
-        (["/"], "not an executable file"),
-        (["{junk}"], "no program that this machine can run"),
-        (["true", "a\0b"], "null byte"),
-        (["true", "x" * 3_000_000], "rgument list too long"),
-    ],
-)
-def test_a_command_that_cannot_start_says_so(tmp_path: Path, command: str | list[str], says: str) -> None:
-    junk = tmp_path / "junk"
-    junk.write_bytes(b"\x7fELF and no more")
-    junk.chmod(0o755)
-    if isinstance(command, list):
-        command = [str(junk) if word == "{junk}" else word for word in command]
-    with pytest.raises(NoSuchCommand, match=says) as e:
-        strace.run(command)
-    assert isinstance(e.value.__cause__, OSError)
-    assert "rtnb-core" not in str(e.value)
-
-
-@pytest.mark.parametrize("command", ["", "   ", [], "--", "'unclosed"])
-def test_no_command_is_bad_input(command: str | list[str]) -> None:
-    with pytest.raises(BadInput):
-        strace.run(command)
-
-
-def test_a_command_in_the_current_folder_is_not_found_without_a_slash(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, victim: dict[str, str]
-) -> None:
-    shutil.copy(victim["getppid23"], tmp_path / "mine")
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(NoSuchCommand):
-        strace.run("mine")
-    assert strace.run("./mine").header.exit_status == 7
-
-
-def test_without_the_core_it_is_not_supported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from rtnb import _core, caps
-
-    monkeypatch.setattr(_core, "__file__", str(tmp_path / "__init__.py"))
-    with pytest.raises(NotSupported, match="without its C core") as e:
-        strace.run("true")
-    assert isinstance(e.value.__cause__, FileNotFoundError)
-    for name in ("strace.core", "strace.ptrace"):
-        answer = caps.ask(name)
-        assert (answer.verdict, answer.why) == ("no", "rtnb was installed without its C core")
