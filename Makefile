@@ -11,12 +11,13 @@ CORE := rtnb/_core/rtnb-core
 PREPARE = $(if $(shell $(or $(PYTHON),false) $(NEW) && echo yes),$(PYTHON) .ci/prepare.py,$(error \
 	rtnb needs Python 3.11 or newer, and $(or $(PYTHON),python3) is not: name one, as in make PYTHON=python3.12))
 
-.PHONY: help lab test bench docs lock clean
+.PHONY: help lab test bench docs record lock clean
 help:
 	@echo 'make lab [PORT=8888]  serve the course on this machine, in JupyterLab'
 	@echo 'make test             lint, types, every test, every notebook'
 	@echo 'make bench            rtnb and its peers, side by side, as one table'
 	@echo 'make docs             write the generated pages of docs/ anew'
+	@echo 'make record           run the notebooks live; store their outputs and the recordings of data/ anew'
 	@echo 'make lock             choose the pinned versions anew'
 	@echo 'make clean            as cloned'
 
@@ -41,6 +42,11 @@ bench: ready
 docs: ready
 	$(PY) docs/generate.py
 
+RECORD := from pathlib import Path; from rtnb.magics.record import record; \
+	[record(book.resolve()) for book in sorted(Path("notebooks").glob("*.ipynb"))]
+record: ready
+	$(PY) -c '$(RECORD)'
+
 .PHONY: ready
 ready:
 	@$(PREPARE) test
@@ -49,10 +55,11 @@ ready:
 $(CORE): $(wildcard rtnb/_core/*.[ch]) rtnb/_core/build.py
 	@$(PY) rtnb/_core/build.py
 
+LOCK := PYTHONPATH=build/uv $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
 lock: ready
-	$(PY) -m pip install --quiet --target build/uv uv
-	PYTHONPATH=build/uv $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-		--no-header --no-annotate --upgrade --extra test pyproject.toml -o requirements.lock
+	$(PY) -m pip install --quiet --upgrade --target build/uv uv
+	$(LOCK) --upgrade --generate-hashes --extra test pyproject.toml -o requirements.lock
+	$(LOCK) --upgrade --extra notebook -c requirements.lock pyproject.toml -o binder/requirements.txt
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis $(CORE)

@@ -82,7 +82,7 @@ def _system(wanted: list[tuple[str, ...]]) -> None:
     if find_spec("ensurepip") is None:  # Debian's python3 comes without it
         wanted = [(_venv_package(),), *wanted]
     if not shutil.which("apt-get"):
-        print("Not a Debian or Ubuntu machine: some parts want what is called there", *(p[0] for p in wanted))
+        print("No apt-get here; some parts want what Debian calls", *(p[0] for p in wanted))
     elif missing := lacking(wanted):
         if os.geteuid() == 0:
             _apt(missing)
@@ -99,15 +99,17 @@ def _apt(packages: list[tuple[str, ...]]) -> None:
     known, unknown = names(packages)
     if unknown:
         print("Going on without what apt does not know here:", *unknown, flush=True)
+    if not known:
+        return
     done = subprocess.run([*apt, "install", "--no-install-recommends", *known], env=env, capture_output=True, text=True)
-    if known and done.returncode:
+    if done.returncode:
         print(f"Going on without these packages, since apt-get says: {_last(done.stderr)}", flush=True)
 
 
 def _environment() -> None:
     """`.venv` with what the lock names and rtnb itself: made anew when the lock, the Python or the place changed."""
     wanted = hashlib.sha256(LOCK.read_bytes() + (ROOT / "pyproject.toml").read_bytes())
-    wanted.update(f"{sys.version_info} {ROOT}".encode())
+    wanted.update(f"{sys.version_info[:2]} {ROOT}".encode())
     if STAMP.exists() and STAMP.read_text() == wanted.hexdigest():
         return
     if find_spec("ensurepip") is None:
