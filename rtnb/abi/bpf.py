@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from rtnb.abi.perf_event import PERF_EVENT_IOC_SET_BPF, PERF_TYPE_TRACEPOINT, perf_event_open
+from rtnb.abi import perf_event
 from rtnb.abi.syscall import syscall
 
 __all__ = [
@@ -271,7 +271,7 @@ def tracepoint_open(number: int) -> int:
 
     Raises OSError: EACCES without CAP_PERFMON.
     """
-    return perf_event_open(PERF_TYPE_TRACEPOINT, number, "disabled", pid=-1, cpu=0)
+    return perf_event.perf_event_open(perf_event.PERF_TYPE_TRACEPOINT, number, "disabled", pid=-1, cpu=0)
 
 
 def probe_open(pmu: str, target: str, offset: int, *, pid: int = -1) -> int:
@@ -283,12 +283,14 @@ def probe_open(pmu: str, target: str, offset: int, *, pid: int = -1) -> int:
         kind = int(file.read())
     name = ctypes.create_string_buffer(os.fsencode(target))
     cpu = 0 if pid == -1 else -1
-    return perf_event_open(kind, 0, "disabled", pid=pid, cpu=cpu, config1=ctypes.addressof(name), config2=offset)
+    return perf_event.perf_event_open(
+        kind, 0, "disabled", pid=pid, cpu=cpu, config1=ctypes.addressof(name), config2=offset
+    )
 
 
 def perf_event_set_bpf(fd: int, prog_fd: int) -> None:
     """Run a program at each of a perf event's events; closing the event ends it. Raises OSError."""
-    syscall("ioctl", fd, PERF_EVENT_IOC_SET_BPF, prog_fd)
+    syscall("ioctl", fd, perf_event.PERF_EVENT_IOC_SET_BPF, prog_fd)
 
 
 def map_create(

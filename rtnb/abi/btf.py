@@ -134,7 +134,8 @@ class Btf:
     def __init__(self, data: bytes) -> None:
         head = btf_header.from_buffer_copy(data.ljust(ctypes.sizeof(btf_header), b"\0"))
         types, names = head.hdr_len + head.type_off, head.hdr_len + head.str_off
-        if head.magic != BTF_MAGIC or max(types + head.type_len, names + head.str_len) > len(data) or types % 4:
+        end = max(ctypes.sizeof(btf_header), types + head.type_len, names + head.str_len)
+        if head.magic != BTF_MAGIC or end > len(data) or types % 4:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), "btf")
         self.words = memoryview(data)[types : types + head.type_len // 4 * 4].cast("I")
         self.strings = data[names : names + head.str_len]

@@ -12,7 +12,7 @@ from types import TracebackType
 
 from rtnb import _core
 from rtnb.command import Command, cannot_start
-from rtnb.errors import NotSupported
+from rtnb.errors import NoSuchCommand, NotSupported
 
 __all__ = ["Gate"]
 
@@ -35,6 +35,9 @@ class Gate:
         self._ours, theirs = socket.socketpair()
         try:
             self.command = Command([core, "gate", str(theirs.fileno()), path, *argv], pass_fds=(theirs.fileno(),))
+        except NoSuchCommand as e:  # a word with a NUL byte, or too many words: say it of the command, not of the gate
+            self._ours.close()
+            raise cannot_start(argv, e.__cause__ if isinstance(e.__cause__, OSError) else OSError(0, e.why)) from e
         except BaseException:
             self._ours.close()
             raise
