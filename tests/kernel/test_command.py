@@ -32,7 +32,7 @@ def test_an_interrupt_during_the_start_ends_the_command() -> None:
 
 def test_an_interrupt_by_the_command_itself_always_finds_it() -> None:
     for _ in range(10):
-        with Command(["sh", "-c", "kill -INT $PPID; sleep 30"]) as command:
+        with Command(["sh", "-c", "kill -INT $PPID; exec sleep 30"]) as command:
             ended = command.wait()
         assert ended.interrupted
         assert ended.exit_status == -signal.SIGINT

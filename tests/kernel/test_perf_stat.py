@@ -238,7 +238,7 @@ def test_bad_input_runs_nothing(tmp_path: Path) -> None:
 
 def test_an_interrupt_returns_what_was_counted() -> None:
     """The command itself interrupts us, as the notebook's stop button does, and would then sleep on."""
-    recording = perf.stat(["sh", "-c", "kill -INT $PPID; sleep 30"], event="page-faults", repeat=3)
+    recording = perf.stat(["sh", "-c", "kill -INT $PPID; exec sleep 30"], event="page-faults", repeat=3)
     assert recording.header.interrupted
     assert recording.header.exit_status == -2
     assert recording.frame.run.tolist() == [0]
