@@ -4,9 +4,24 @@
 from __future__ import annotations
 
 import errno
+import os
+import struct
 from pathlib import Path
+from typing import NamedTuple
 
-__all__ = ["path"]
+__all__ = ["Status", "path", "read_status"]
+
+_STATUS = struct.Struct("<iiQQ40s")
+
+
+class Status(NamedTuple):
+    """struct status of core.h: how a loop ended."""
+
+    error: int
+    wait_status: int
+    records: int
+    lost: int
+    what: str
 
 
 def path() -> str:
@@ -15,3 +30,12 @@ def path() -> str:
     if not program.is_file():
         raise FileNotFoundError(errno.ENOENT, "rtnb was installed without its C core", str(program))
     return str(program)
+
+
+def read_status(fd: int) -> Status | None:
+    """The status at the start of a memfd; None where the loop was killed before it wrote one. Raises OSError."""
+    raw = os.pread(fd, _STATUS.size, 0)
+    if len(raw) < _STATUS.size:
+        return None
+    error, wait_status, records, lost, what = _STATUS.unpack(raw)
+    return Status(error, wait_status, records, lost, what.rstrip(b"\0").decode())

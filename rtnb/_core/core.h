@@ -64,12 +64,13 @@ _Static_assert(sizeof(struct wakeup) == 24, "struct wakeup is mirrored in rtnb/r
 int take_policy(uint32_t policy, uint32_t priority);
 int read_policy(struct sample_head *head);
 
-/* rtnb-core trace -r RECORDS_FD -t STRINGS_FD -s STATUS_FD -P PARENT_PID -c PLAN -x PROGRAM [-f] -- ARGV...
+/* rtnb-core trace -r RECORDS_FD -t STRINGS_FD -s STATUS_FD -P PARENT_PID -l RECORDS -c PLAN -x PROGRAM [-f] -- ARGV...
  *
  * PLAN has a character for each system call number, the last one for all further numbers: '.' leaves the call
  * out, '-' records it, a digit records it with the string that its argument of that number points to.
  * RECORDS_FD gets a struct trace_record each, in order of their ends. STRINGS_FD gets the strings, each ended
- * by NUL, cut at PATH_MAX bytes; a record names its string by ordinal number. -f follows threads and children.
+ * by NUL, cut at PATH_MAX bytes; a record names its string by ordinal number. What comes after -l RECORDS is
+ * counted as lost. -f follows threads and children.
  * SIGINT, which the traced command gets too, writes out what there is, calls under way included, and goes on. */
 enum trace_kind { TRACE_CALL, TRACE_SIGNAL, TRACE_STOP, TRACE_EXIT, TRACE_KILLED, TRACE_SUPERSEDED };
 enum trace_abi { ABI_NATIVE, ABI_COMPAT, ABI_X32 };

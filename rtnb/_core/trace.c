@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BATCH = 64, TICK_US = 20000, RECORDS_MAX = 1 << 24 };
+enum { BATCH = 64, TICK_US = 20000 };
 
 static struct trace_options options;
 static struct sink records, strings;
@@ -51,11 +51,16 @@ static void flush(void)
 	sink_flush(&records);
 }
 
+static int is_full(void)
+{
+	return status.records == options.limit || records.error;
+}
+
 static void record(const struct trace_record *r)
 {
 	if (!started)
 		return;
-	if (status.records == RECORDS_MAX || records.error) {
+	if (is_full()) {
 		status.lost++;
 		return;
 	}
@@ -111,7 +116,7 @@ static int abi_of(const struct ptrace_syscall_info *info)
 static int32_t keep_string(pid_t tid, uint64_t address)
 {
 	char text[STRING_MAX + 1];
-	ssize_t length = read_string(tid, address, text);
+	ssize_t length = is_full() ? -1 : read_string(tid, address, text);
 
 	if (length < 0)
 		return -1;

@@ -40,12 +40,13 @@ int trace_parse(int argc, char **argv, struct trace_options *o)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "+r:t:s:P:c:x:f")) != -1) {
+	while ((c = getopt(argc, argv, "+r:t:s:P:l:c:x:f")) != -1) {
 		switch (c) {
 		case 'r': o->records_fd = descriptor(optarg); break;
 		case 't': o->strings_fd = descriptor(optarg); break;
 		case 's': o->status_fd = descriptor(optarg); break;
 		case 'P': o->parent = atoi(optarg); break;
+		case 'l': o->limit = strtoull(optarg, NULL, 10); break;
 		case 'c': o->plan = optarg; break;
 		case 'x': o->program = optarg; break;
 		case 'f': o->follow = 1; break;

@@ -22,6 +22,7 @@ struct trace_options {
 	pid_t parent;
 	const char *plan, *program;
 	size_t plan_length;
+	uint64_t limit; /* records */
 	char **argv;
 };
 /* Returns 0 where something is missing. Descriptors become close-on-exec, so that the command has none of them. */

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import errno
 import os
-import struct
 import subprocess
 from pathlib import Path
 
@@ -68,15 +67,15 @@ def ptrace() -> str:
     try:
         with open(os.devnull, "wb") as null:
             sink = str(null.fileno())
-            options = ["-r", sink, "-t", sink, "-s", str(status), "-P", str(os.getpid()), "-c", "-", "-x", program]
-            _run([program, "trace", *options, "--", program], pass_fds=(null.fileno(), status))
-        number, _, records, _, what = struct.unpack("<iiQQ40s", os.pread(status, 64, 0).ljust(64, b"\0"))
+            options = ["-r", sink, "-t", sink, "-s", str(status), "-P", str(os.getpid()), "-l", "1000", "-c", "-"]
+            _run([program, "trace", *options, "-x", program, "--", program], pass_fds=(null.fileno(), status))
+        told = _core.read_status(status)
     finally:
         os.close(status)
-    if number or not records:
-        number = number or errno.EIO
-        raise OSError(number, os.strerror(number), what.rstrip(b"\0").decode())
-    return f"PTRACE_SEIZE and PTRACE_GET_SYSCALL_INFO work: {records} rows of a tiny program"
+    if told is None or told.error:
+        number = told.error if told else errno.EIO
+        raise OSError(number, os.strerror(number), told.what if told else program)
+    return f"PTRACE_SEIZE and PTRACE_GET_SYSCALL_INFO work: {told.records} rows of a tiny program"
 
 
 def _run(argv: list[str], pass_fds: tuple[int, ...] = ()) -> int:

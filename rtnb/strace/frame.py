@@ -55,7 +55,7 @@ class Call:
     kind: str = column(
         "category",
         "",
-        "call; signal (ignored ones too); stop (by one); exit, killed (a thread's ends); superseded (by another's exec)",
+        "call; signal (ignored ones too); stop (by one); exit, killed (a thread's ends); superseded (by an exec)",
     )
     nr: int = column("int32", "", "number of the system call or signal, -1 where there is neither")
     name: str = column("category", "", "name of the system call or signal; none for an exit")

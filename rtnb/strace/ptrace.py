@@ -6,12 +6,12 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import shlex
 import shutil
-import struct
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,18 +24,10 @@ from rtnb.strace import frame, names
 
 __all__ = ["run"]
 
-_STATUS = struct.Struct("<iiQQ40s")
-"""struct status of core.h."""
+ROWS_MAX = 1 << 22
+"""Rows kept of one run, some 400 MB of the tracer's records; further ones are counted as lost."""
 
 _BIRTHS = ("clone", "clone3", "fork", "vfork")
-
-
-class _Status(NamedTuple):
-    error: int
-    wait_status: int
-    records: int
-    lost: int
-    what: str
 
 
 def run(
@@ -50,7 +42,7 @@ def run(
     the tracer is root. Without `follow_forks` there is no such filter, since a child that nobody traces would
     inherit it and get ENOSYS. 32-bit programs are recorded only where all calls are (`i386_syscall_5`).
 
-    The header's exit status is the command's; details: clock, follow_forks, trace.
+    The header's exit status is the command's; details: clock, follow_forks, trace. Rows past 4,194,304 are lost.
     Raises NoSuchCommand, BadInput for an unknown name, NotPermitted or NotSupported where ptrace is refused.
     Source: ptrace(2), seccomp(2).
 
@@ -59,17 +51,18 @@ def run(
     """
     argv = as_argv(command)
     wanted = names.wanted(trace)
-    tried = f"trace {argv[0]}"
+    tried = f"trace {shlex.join(argv)[:200]}"
     try:
         core = _core.path()
     except FileNotFoundError as e:
         raise caps.refused("strace.core", tried, e) from e
-    program = _program(argv)
+    what = ["-c", names.plan(wanted), "-x", _program(argv), *(["-f"] if follow_forks else [])]
     started = time.monotonic_ns()
     with _memfd("records") as records, _memfd("strings") as strings, _memfd("status") as report:
-        options = ["-r", str(records), "-t", str(strings), "-s", str(report), "-P", str(os.getpid())]
-        options += ["-c", names.plan(wanted), "-x", program, *(["-f"] if follow_forks else []), "--"]
-        ended = _wait(argv, [core, "trace", *options, *argv], (records, strings, report))
+        fds = {"-r": records, "-t": strings, "-s": report}
+        numbers = {**fds, "-P": os.getpid(), "-l": ROWS_MAX}
+        options = [word for option, number in numbers.items() for word in (option, str(number))]
+        ended = _wait(argv, [core, "trace", *options, *what, "--", *argv], tuple(fds.values()))
         status = _status(report, tried, argv, ended)
         rows = _rows(_content(records))
         calls = frame.calls(rows, _content(strings), interrupted=ended.interrupted)
@@ -105,15 +98,13 @@ def _wait(argv: Sequence[str], tracer: Sequence[str], fds: Sequence[int]) -> End
         raise cannot_start(argv, error) from error
 
 
-def _status(fd: int, tried: str, argv: Sequence[str], ended: Ended) -> _Status:
+def _status(fd: int, tried: str, argv: Sequence[str], ended: Ended) -> _core.Status:
     """How the tracer ended. Raises NoSuchCommand, NotPermitted, NotSupported, WorkerError."""
-    raw = os.pread(fd, _STATUS.size, 0)
-    if len(raw) < _STATUS.size:
-        if ended.interrupted:  # killed after the grace second, and the command with it: by the same signal
-            return _Status(0, -ended.exit_status, 0, 0, "")
+    status = _core.read_status(fd)
+    if status is None:
+        if ended.interrupted and ended.exit_status < 0:  # killed after the grace second, as the command was
+            return _core.Status(0, -ended.exit_status, 0, 0, "")
         raise WorkerError(tried, f"the tracer ended by itself (exit status {ended.exit_status})", "please report it")
-    error, wait_status, records, lost, what = _STATUS.unpack(raw)
-    status = _Status(error, wait_status, records, lost, what.rstrip(b"\0").decode())
     if status.error:
         refusal = OSError(status.error, os.strerror(status.error), status.what)
         if status.what == "execve":
@@ -130,7 +121,7 @@ def _notes(calls: pd.DataFrame, wanted: Sequence[str] | None, follow_forks: bool
         where = "the command and its children" if follow_forks else "the command's first thread"
         yield f"no call of {', '.join(wanted)} in {where}"
     if not follow_forks and (born := int((made["name"].isin(_BIRTHS) & (made["ret"] > 0)).sum())):
-        yield f"{born} started by the command not followed (follow_forks=True, -f)"
+        yield f"not followed: {born} {'child or thread' if born == 1 else 'children or threads'} (follow_forks=True, -f)"
 
 
 @contextmanager

@@ -167,7 +167,8 @@ except errors.RtnbError as e:
 else:
     df = ran.tables["calls"]
     df = df[df["kind"] == "call"]
-    told = {"status": ran.header.exit_status, "names": df["name"].tolist(), "paths": df["path"].dropna().tolist()}
+    threads = [[made["name"].tolist(), made["path"].dropna().tolist()] for _, made in df.groupby("tid")]
+    told = {"status": ran.header.exit_status, "threads": sorted(threads)}
     print(json.dumps(told))
 """
 
@@ -185,7 +186,7 @@ def test_nobody_sees_the_same(trace: str) -> None:
     nobody = {"user": "nobody", "group": "nogroup", "extra_groups": [], "cwd": "/"}
     seen = told(trace=trace, **nobody)
     assert seen == told(trace=trace, cwd="/")
-    assert seen["names"].count("execve") == 2  # type: ignore[attr-defined]
+    assert json.dumps(seen).count('"execve"') == 2
 
 
 @pytest.mark.parametrize("call", ["process_vm_readv", "seccomp"])
