@@ -121,7 +121,7 @@ def _notes(calls: pd.DataFrame, wanted: Sequence[str] | None, follow_forks: bool
         where = "the command and its children" if follow_forks else "the command's first thread"
         yield f"no call of {', '.join(wanted)} in {where}"
     if not follow_forks and (born := int((made["name"].isin(_BIRTHS) & (made["ret"] > 0)).sum())):
-        yield f"not followed: {born} {'child or thread' if born == 1 else 'children or threads'} (follow_forks=True, -f)"
+        yield f"not followed: {born} {'child or thread' if born == 1 else 'children or threads'} (follow_forks, -f)"
 
 
 @contextmanager
