@@ -37,11 +37,11 @@ def _not_traced(error: OSError) -> Reason:
         return _no_core(error)
     if error.errno in (errno.EIO, errno.EINVAL, errno.ENOSYS) and not _filtered():
         return Reason("support", "this kernel has no PTRACE_GET_SYSCALL_INFO (Linux 5.3)")
-    scope = _yama()
-    if scope >= 2:
-        grant = "give it CAP_SYS_PTRACE" if scope == 2 else "it stays so until a reboot"
-        why = f"kernel.yama.ptrace_scope is {scope}: " + ("administrators only" if scope == 2 else "no one may trace")
-        return Reason("permission", why, f"sysctl kernel.yama.ptrace_scope=1, or {grant}" if scope == 2 else grant)
+    if (scope := _yama()) == 2:
+        why = "kernel.yama.ptrace_scope is 2: only a process with CAP_SYS_PTRACE may trace"
+        return Reason("permission", why, "give it CAP_SYS_PTRACE, or: sysctl kernel.yama.ptrace_scope=1")
+    if scope == 3:
+        return Reason("permission", "kernel.yama.ptrace_scope is 3: nobody may trace", "it stays so until a reboot")
     if _filtered():
         why = "a seccomp filter, as containers have, keeps ptrace from this process"
         return Reason("permission", why, "start the container with --cap-add=SYS_PTRACE, or on Linux 4.8 and newer")
@@ -73,7 +73,7 @@ def ptrace() -> str:
     finally:
         os.close(status)
     if told is None or told.error:
-        number = told.error if told else errno.EIO
+        number = told.error if told else errno.ESRCH
         raise OSError(number, os.strerror(number), told.what if told else program)
     return f"PTRACE_SEIZE and PTRACE_GET_SYSCALL_INFO work: {told.records} rows of a tiny program"
 
