@@ -49,6 +49,11 @@ class Map:
     def __repr__(self) -> str:
         return f"Map({self.name}, up to {self._handle.max_entries:,} entries)"
 
+    @property
+    def fd(self) -> int:
+        """Its descriptor, which the program owns: for rtnb.abi.bpf.map_update and the like."""
+        return self._handle.fd
+
     def frame(self) -> pd.DataFrame:
         """A row an entry, sorted by key: the key's columns, then the value's; per-CPU maps have a row a `cpu` too."""
         keys, values = self._entries()

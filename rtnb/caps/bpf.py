@@ -23,6 +23,11 @@ from rtnb.caps.answer import Reason, capability
 __all__ = ["clang", "headers", "kconfig", "lockdown"]
 
 _BTF = Path("/sys/kernel/btf/vmlinux")
+_INSTEAD = "tracepoints work: raw_tp/, tp_btf/, tp/"
+_SETPRIV = (
+    "sudo setpriv --reuid=$USER --regid=$(id -g) --init-groups "
+    "--inh-caps=+bpf,+perfmon --ambient-caps=+bpf,+perfmon jupyter lab"
+)
 _PACKAGES = "as root: apt-get install libbpf1 libbpf-dev"
 
 
@@ -115,10 +120,10 @@ def _refusal(error: OSError) -> Reason:
     """Why bpf(2) itself was refused."""
     if error.errno == errno.ENOSYS:
         return _missing("CONFIG_BPF_SYSCALL", "bpf(2)", "")
-    lacking = {"CAP_BPF", "CAP_PERFMON"} - effective()
+    lacking = sorted({"CAP_BPF", "CAP_PERFMON"} - effective())
     if error.errno == errno.EPERM and lacking and "CAP_SYS_ADMIN" not in effective():
-        remedy = "give the process CAP_BPF and CAP_PERFMON, for example: sudo setpriv --ambient-caps +bpf,+perfmon ..."
-        return Reason("permission", f"{' and '.join(sorted(lacking))} missing", remedy)
+        why = f"{' and '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} missing"
+        return Reason("permission", why, f"start it with CAP_BPF and CAP_PERFMON: {_SETPRIV}")
     if error.errno == errno.EPERM and (mode := lockdown()) == "confidentiality":
         return Reason("permission", f"kernel lockdown is in {mode} mode", "boot with lockdown=integrity or none")
     if error.errno == errno.EPERM and "\nSeccomp:\t2\n" in Path("/proc/self/status").read_text():
@@ -153,7 +158,9 @@ def raw_tp() -> str:
 def _no_tracepoint(error: OSError) -> Reason:
     if error.errno in (errno.EACCES, errno.EPERM) and "CAP_SYS_ADMIN" not in effective():
         return Reason(
-            "permission", "tracefs may not be read", "use raw_tp/ or tp_btf/, or give CAP_DAC_READ_SEARCH too"
+            "permission",
+            "tracefs may not be read",
+            "raw_tp/ and tp_btf/ need none; else mount it and give CAP_DAC_READ_SEARCH, or give CAP_SYS_ADMIN",
         )
     if error.errno in (errno.ENOENT, errno.ENODEV):
         return _missing("CONFIG_FTRACE", "tracefs", "raw_tp/ and tp_btf/ need none")
@@ -175,7 +182,8 @@ def _no_pmu(option: str, what: str, instead: str) -> Callable[[OSError], Reason]
         if error.errno == errno.ENOENT:
             return _missing(option, what, instead)
         if error.errno in (errno.EPERM, errno.EACCES) and "CAP_SYS_ADMIN" not in effective():
-            return Reason("permission", "CAP_SYS_ADMIN is missing, which probes by address want", instead)
+            why = "CAP_SYS_ADMIN is missing, which probes on functions want"
+            return Reason("permission", why, instead or f"start it with CAP_SYS_ADMIN; {_INSTEAD}")
         return _refusal(error)
 
     return reason
@@ -186,9 +194,6 @@ def uprobe() -> str:
     event = abi.probe_open("uprobe", os.path.realpath("/proc/self/exe"), 0, pid=0)
     _attached(abi.BPF_PROG_TYPE_KPROBE, event)  # offset 0 is no instruction: nothing is patched
     return "a probe on this interpreter was opened and closed"
-
-
-_INSTEAD = "tracepoints work: raw_tp/, tp_btf/, tp/"
 
 
 @capability("bpf.kprobe", "attach to functions of the kernel", _no_pmu("CONFIG_KPROBES", "kprobes", _INSTEAD))
