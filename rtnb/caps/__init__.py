@@ -5,6 +5,8 @@ Each capability is probed by trying it, and a refusal's binding reason is looked
 look-up words the error of the tool that was refused. Nothing is cached: a setting may change under a notebook.
 """
 
+# ruff: noqa: F401 - a module of probes is imported for the probes that it registers
+
 from __future__ import annotations
 
 from rtnb.caps import bpf as _bpf
