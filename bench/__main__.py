@@ -60,7 +60,7 @@ def _version(question: str) -> str:
     if not shutil.which(argv[0]):
         return ""
     done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    return done.stdout.partition("\n")[0].strip().removeprefix("strace -- version ")
+    return done.stdout.partition("\n")[0].strip().replace("strace -- version", "strace")
 
 
 if __name__ == "__main__":
