@@ -29,7 +29,7 @@ class Count:
 
 def summary(df: pd.DataFrame) -> pd.DataFrame:
     """The frame "strace.summary" of a frame "strace.calls": a row a system call, the longest time first."""
-    made = df[df["kind"] == "call"]
+    made = df.loc[df["kind"] == "call", ["name", "errno", "dur_ns"]]
     groups = made.groupby("name", observed=True)
     time_ns = groups["dur_ns"].sum().astype("int64")
     whole = time_ns.sum()

@@ -114,13 +114,12 @@ def _status(fd: int, tried: str, argv: Sequence[str], ended: Ended) -> _core.Sta
 
 
 def _notes(calls: pd.DataFrame, wanted: Sequence[str] | None, follow_forks: bool) -> Iterator[str]:
-    made = calls[calls["kind"] == "call"]
     if calls.empty:
         yield "no row: it ended before the command's first system call"
-    elif made.empty and wanted:
+    elif wanted and not (calls["kind"] == "call").any():
         where = "the command and its children" if follow_forks else "the command's first thread"
         yield f"no call of {', '.join(wanted)} in {where}"
-    if not follow_forks and (born := int((made["name"].isin(_BIRTHS) & (made["ret"] > 0)).sum())):
+    if not follow_forks and (born := int((calls["name"].isin(_BIRTHS) & (calls["ret"] > 0)).sum())):
         yield f"not followed: {born} {'child or thread' if born == 1 else 'children or threads'} (follow_forks, -f)"
 
 
