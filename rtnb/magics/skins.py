@@ -28,7 +28,7 @@ LIBRARY = {"strace": strace.run, "perf_stat": perf.stat, "bpf": bpf.run, "rt_tas
 
 
 @magics_class
-class RtnbMagics(Magics):
+class RtnbMagics(Magics):  # type: ignore[misc]
     """The magics of rtnb."""
 
     record = Bool(False, help="Save anew, live, every recording that a cell names with --or.").tag(config=True)
@@ -146,7 +146,7 @@ class RtnbMagics(Magics):
             print(call.code(args.or_, args.save, view))
             return None
         recording = self._run(args, lambda: call.run(**more))
-        return recording.frame.rtnb.summary() if view else recording.frame
+        return next(iter(recording.tables.values())).rtnb.summary() if view else recording.frame
 
     def _run(self, args: argparse.Namespace, live: Callable[[], Recording]) -> Recording:
         recording = live() if self.record else live_or(live, args.or_)

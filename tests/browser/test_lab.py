@@ -26,6 +26,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 LOCAL = re.compile(r"(https?|wss?)://127\.0\.0\.1[:/]|data:|blob:")
 ALL_ENDED = """() => { const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')];
     return prompts.length > 10 && prompts.every(p => /^\\[\\d+\\]:$/.test(p.textContent.trim())); }"""
+# The stored prompts are there before the run: what is waited for must be the run's own.
+FORGET = "() => document.querySelectorAll('.jp-CodeCell .jp-InputPrompt').forEach(p => p.textContent = '')"
 SETTINGS = {
     # Every cell in the page, not only those in view; and the notebook under test is never saved.
     "notebook-extension/tracker": {"windowingMode": "none"},
@@ -127,18 +129,17 @@ def test_the_first_notebook_runs_and_draws(lab: str) -> None:
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(lab)
         page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
+        page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']", timeout=60_000)
+        page.evaluate(FORGET)
         page.click(".lm-MenuBar-itemLabel:text-is('Run')")
-        page.click(".lm-Menu-itemLabel:text-is('Restart Kernel and Run All Cells…')")
-        page.click(".jp-Dialog button.jp-mod-accept")
-        # The stored prompts are there before the run: wait until one is running, then until all have ended.
-        page.wait_for_selector(".jp-InputPrompt:text-is('[*]:')", timeout=60_000)
+        page.click(".lm-Menu-itemLabel:text-is('Run All Cells')")
         page.wait_for_function(ALL_ENDED, timeout=120_000)
         page.wait_for_function("document.querySelectorAll('.js-plotly-plot .main-svg').length >= 4", timeout=30_000)
         checks = page.locator(
             ".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stdout']"
         ).all_inner_texts()
         failed = page.locator("[data-mime-type='application/vnd.jupyter.error']").all_inner_texts()
-        for i, output in enumerate(page.locator(".jp-CodeCell .jp-Cell-outputArea").all()):
+        for i, output in enumerate(page.locator(".jp-CodeCell .jp-Cell-outputArea:visible").all()):
             output.scroll_into_view_if_needed()
             page.wait_for_timeout(100)  # plotly draws when it comes into view
             output.screenshot(path=SHOTS / f"start-here-{i:02d}.png")
