@@ -55,11 +55,12 @@ ready:
 $(CORE): $(wildcard rtnb/_core/*.[ch]) rtnb/_core/build.py
 	@$(PY) rtnb/_core/build.py
 
-LOCK := PYTHONPATH=build/uv $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
+LOCK := PYTHONPATH=build/uv $(PY) -m uv pip compile --quiet --system-certs --upgrade \
+	--universal --python-version 3.11 --no-header --no-annotate
 lock: ready
 	$(PY) -m pip install --quiet --upgrade --target build/uv uv
-	$(LOCK) --upgrade --generate-hashes --extra test pyproject.toml -o requirements.lock
-	$(LOCK) --upgrade --extra notebook -c requirements.lock pyproject.toml -o binder/requirements.txt
+	$(LOCK) --generate-hashes --extra test pyproject.toml -o requirements.lock
+	$(LOCK) --extra notebook -c requirements.lock pyproject.toml -o binder/requirements.txt
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis $(CORE)

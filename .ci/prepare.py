@@ -16,6 +16,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
@@ -107,10 +108,12 @@ def _apt(packages: list[tuple[str, ...]]) -> None:
 
 
 def _environment() -> None:
-    """`.venv` with what the lock names and rtnb itself: made anew when the lock, the Python or the place changed."""
-    wanted = hashlib.sha256(LOCK.read_bytes() + (ROOT / "pyproject.toml").read_bytes())
-    wanted.update(f"{sys.version_info[:2]} {ROOT}".encode())
-    if STAMP.exists() and STAMP.read_text() == wanted.hexdigest():
+    """`.venv` with what the lock names and rtnb itself: renewed when these, the Python or the place changed."""
+    place = "{}.{} {}".format(*sys.version_info[:2], ROOT)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = f"{place}\n{hashlib.sha256(LOCK.read_bytes() + repr(project).encode()).hexdigest()}\n"
+    found = STAMP.read_text() if STAMP.exists() else ""
+    if found == wanted:
         return
     if find_spec("ensurepip") is None:
         sys.exit(
@@ -118,7 +121,7 @@ def _environment() -> None:
             "install it, or name a Python that can, as in make PYTHON=python3.12"
         )
     print("Making .venv with", sys.executable, flush=True)
-    clear = ["--clear"] if STAMP.exists() else []  # one that somebody else made is only added to
+    clear = ["--clear"] if found and not found.startswith(f"{place}\n") else []  # it cannot be moved
     _run("a virtual environment could not be made", sys.executable, "-m", "venv", *clear, str(VENV))
     pip = [str(VENV / "bin/python"), "-m", "pip", "install", "--disable-pip-version-check", "--retries=2", "--no-deps"]
     _run(f"pip could not install what {LOCK.name} names (no network?)", *pip, "--require-hashes", "-r", str(LOCK))
@@ -126,7 +129,7 @@ def _environment() -> None:
     settings = VENV / "share/jupyter/lab/settings"
     settings.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / "binder/overrides.json", settings)
-    STAMP.write_text(wanted.hexdigest())
+    STAMP.write_text(wanted)
 
 
 def _venv_package() -> str:
