@@ -8,6 +8,7 @@ Where libbpf refuses, it raises Refusal: an OSError with what libbpf printed and
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ __all__ = ["MapHandle", "Object", "ProgramHandle", "Refusal", "dump", "parse", "
 SONAME = "libbpf.so.1"
 _libc = ctypes.CDLL(None)
 _libc.open_memstream.restype = ctypes.c_void_p
-_LOG_SIZE = 4 << 20
+_LOG_SIZE = 8 << 20  # of pages that are there only once the verifier writes: a refused program is told in full
 _DEBUG = 2  # enum libbpf_print_level
 
 _POINTER, _TEXT, _INT, _U32, _SIZE = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint32, ctypes.c_size_t
@@ -145,9 +146,9 @@ class Object:
 
     def __init__(self, elf: bytes, name: str) -> None:
         self._elf = elf  # libbpf reads from it until the load is over
-        self._kernel_log = ctypes.create_string_buffer(_LOG_SIZE)
+        self._kernel_log = mmap.mmap(-1, _LOG_SIZE)
         opts = _OpenOpts(sz=ctypes.sizeof(_OpenOpts), object_name=name.encode())
-        opts.kernel_log_buf, opts.kernel_log_size = ctypes.addressof(self._kernel_log), _LOG_SIZE
+        opts.kernel_log_buf, opts.kernel_log_size = _address(self._kernel_log), _LOG_SIZE
         self._links: list[int] = []
         self._pointer = self._checked(_lib().bpf_object__open_mem(elf, len(elf), ctypes.byref(opts)), "open")
         self.programs = [
@@ -215,8 +216,9 @@ class Object:
 
     def _checked(self, result: int | None, call: str) -> int:
         if not result:
-            verifier = self._kernel_log.value.decode("utf-8", "replace")
-            raise Refusal(ctypes.get_errno(), f"libbpf {call}", "".join(_printed), verifier)
+            number = ctypes.get_errno()
+            verifier = self._kernel_log[: self._kernel_log.find(b"\0")].decode("utf-8", "replace")
+            raise Refusal(number, f"libbpf {call}", "".join(_printed), verifier)
         return result
 
 
@@ -279,6 +281,11 @@ def _lib() -> Any:
         function.restype, function.argtypes = result, arguments
     library.libbpf_set_print(_printer)
     return library
+
+
+def _address(buffer: mmap.mmap) -> int:
+    """Where it lies; its owner keeps it."""
+    return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
 
 
 def _map_handle(pointer: int) -> MapHandle:

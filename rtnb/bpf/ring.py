@@ -48,6 +48,7 @@ def declared(handle: MapHandle) -> None:
 class Ring:
     """A loaded ring buffer. `drain()` takes what has come since the last time, as a frame of a row a record.
 
+    `fd` is its descriptor, which the program owns and which polls readable when there are records;
     `other` counts records whose size is not the declared type's; `dropped` those above MOST_BYTES.
     """
 
@@ -55,6 +56,7 @@ class Ring:
         self.name = handle.name
         self.layout = Layout(btf, handle.value_type, "value")
         self.other = self.dropped = 0
+        self.fd = handle.fd
         self._size = handle.max_entries
         self._consumer = mmap.mmap(handle.fd, _PAGE, offset=0)
         try:

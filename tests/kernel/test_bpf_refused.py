@@ -117,8 +117,9 @@ def test_a_cell_without_a_program_is_bad_input(source: str) -> None:
         NOTHING.replace(
             "return 0", "struct rq *r = ctx; return __builtin_preserve_access_index(&r->cfs.nr_queued) == 0"
         ),
+        NOTHING.replace("return 0", "return bpf_get_current_task_btf()->tgid"),
     ],
-    ids=["as libbpf has it", "names of the kernel's own", "a chain of pointers", "embedded"],
+    ids=["as libbpf has it", "names of the kernel's own", "a chain of pointers", "embedded", "a type it never names"],
 )
 def test_c_that_others_compile_compiles(source: str) -> None:
     assert bpf.compile(source).elf.startswith(b"\x7fELF")
