@@ -101,7 +101,7 @@ _Noreturn void become_tracee(const struct trace_options *o, const int go[2], int
 		_exit(1);
 	/* A filter stays on for good, and a child that is not traced would get ENOSYS for every call it stops:
 	 * only where all children are traced. strace --seccomp-bpf has the same rule. */
-	if (o->follow && NATIVE_ARCH && o->plan[o->plan_length - 1] == '.')
+	if (o->follow && NATIVE_ARCH != 0 && o->plan[o->plan_length - 1] == '.')
 		filter_calls(o);
 	execve(o->program, o->argv, environ);
 	error = errno;
