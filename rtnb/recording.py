@@ -36,7 +36,7 @@ class Header:
     kind: str
     """The subject that made it: strace, perf_stat, bpf, rt_task."""
     source: tuple[str, ...]
-    """The argv that ran, or the source lines of the cell."""
+    """The argv that ran, or the cell's source as its one word."""
     engine: str
     """What did the work, in words: "ptrace (C)", "libbpf 1.1", "perf_event_open"."""
     mode: str = "live"
@@ -68,7 +68,8 @@ class Header:
         >>> Header("strace", ("ls",), "ptrace (C)", kernel="6.18.44", exit_status=0).caption()
         'live · strace ls · kernel 6.18.44 · exit 0'
         """
-        source = " ".join(self.source) if len(self.source) < 2 or "\n" not in "".join(self.source) else "cell"
+        source = " ".join(self.source)
+        source = "cell" if "\n" in source.strip() else source.strip()
         source = source if len(source) <= 60 else source[:57] + "..."
         parts = [self.mode if self.mode == "live" else f"recorded {self.started[:10]}"]
         parts += [f"{self.kind} {source}".strip(), f"kernel {self.kernel}"]

@@ -120,7 +120,7 @@ def _recording(program: Program, watched: _Watched, argv: list[str] | None, pid:
     tables = program.tables()
     header = Header(
         kind="bpf",
-        source=tuple(compiled.source.splitlines()),
+        source=(compiled.source,),
         engine=program.engine,
         exit_status=watched.exit_status,
         interrupted=watched.interrupted,

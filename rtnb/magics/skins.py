@@ -170,7 +170,7 @@ class RtnbMagics(Magics):  # type: ignore[misc]
         def live() -> Recording:
             with perf.counting(event=args.event) as counters:
                 cell.run()
-            return counters.recording
+            return counters.recording.with_header(source=(cell.source,))
 
         recording = self._run(args, live)
         if cell.value is not None:

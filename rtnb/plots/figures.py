@@ -42,7 +42,7 @@ def perf_stat(df: pd.DataFrame, header: Header) -> go.Figure:
 
 def bpf(df: pd.DataFrame, header: Header) -> go.Figure:
     """A map's largest values by key; a ring buffer's records by their last number."""
-    name = str(df.attrs["rtnb"].get("table", "map"))
+    name = str(df.attrs["rtnb"].get("table", "map")).removeprefix("bpf.")
     numbers = [c for c in df.columns if pd.api.types.is_numeric_dtype(df[c])]
     if not numbers:
         return _told(go.Figure(), f"{name}: nothing to draw in {len(df)} rows", header)
@@ -67,10 +67,12 @@ def rt_task(df: pd.DataFrame, header: Header) -> go.Figure:
     counts, _ = np.histogram(late, edges)
     figure = go.Figure(go.Bar(x=np.sqrt(edges[1:] * edges[:-1]), y=counts, width=np.diff(edges), name="wake-ups"))
     for percent, at in zip(LATE, np.percentile(late, LATE, method="inverted_cdf"), strict=True):
-        words = f"p{percent}: {in_words(at * 1000)}"
-        figure.add_vline(x=at, line_dash="dash", annotation_text=words, annotation_textangle=-90)
-    figure.update_xaxes(type="log", title="wake-up latency, us")
-    figure.update_yaxes(type="log", title="wake-ups")
+        figure.add_vline(x=at, line_dash="dash")
+        # On a logarithmic axis an annotation is placed by the exponent, a line by the value.
+        text = f" p{percent}: {in_words(at * 1000)}"
+        figure.add_annotation(x=np.log10(at), y=1, yref="paper", text=text, showarrow=False, xanchor="left")
+    figure.update_xaxes(type="log", title="wake-up latency, us", range=np.log10(edges[[0, -1]]).tolist())
+    figure.update_yaxes(type="log", title="wake-ups", dtick=1)
     worst = in_words(float(late.max()) * 1000)
     return _told(figure, f"How late {len(late):,} wake-ups were, the latest by {worst}", header)
 
