@@ -6,10 +6,12 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Status", "path", "read_status"]
+__all__ = ["Status", "memfd", "path", "read_status", "status"]
 
 _STATUS = struct.Struct("<iiQQ40s")
 
@@ -32,10 +34,25 @@ def path() -> str:
     return str(program)
 
 
+@contextmanager
+def memfd(name: str, size: int = 0) -> Iterator[int]:
+    """Memory that a loop and its reader share, as a descriptor, and that is gone with them. Raises OSError."""
+    fd = os.memfd_create(f"rtnb-{name}")
+    try:
+        os.ftruncate(fd, size)
+        yield fd
+    finally:
+        os.close(fd)
+
+
 def read_status(fd: int) -> Status | None:
     """The status at the start of a memfd; None where the loop was killed before it wrote one. Raises OSError."""
-    raw = os.pread(fd, _STATUS.size, 0)
+    return status(os.pread(fd, _STATUS.size, 0))
+
+
+def status(raw: bytes) -> Status | None:
+    """The status that a loop wrote; None where it was killed before it could."""
     if len(raw) < _STATUS.size:
         return None
-    error, wait_status, records, lost, what = _STATUS.unpack(raw)
+    error, wait_status, records, lost, what = _STATUS.unpack(raw[: _STATUS.size])
     return Status(error, wait_status, records, lost, what.rstrip(b"\0").decode())

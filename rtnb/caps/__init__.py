@@ -10,6 +10,7 @@ look-up words the error of the tool that was refused. Nothing is cached: a setti
 from __future__ import annotations
 
 from rtnb.caps import bpf as _bpf
+from rtnb.caps import core as _core
 from rtnb.caps import perf as _perf
 from rtnb.caps import rt as _rt
 from rtnb.caps import strace as _strace

@@ -72,9 +72,10 @@ def ask(name: str) -> Answer:
 def refused(name: str, tried: str, error: OSError) -> Unavailable:
     """The error for a refusal of `tried`, its reason looked up; raise it `from error`."""
     reason = CAPABILITIES[name].reason(error)
-    said = f"{reason.why} (the kernel says: {os.strerror(error.errno)})" if error.errno else reason.why
     kind = NotSupported if reason.kind == "support" else NotPermitted
-    return kind(tried, said, reason.remedy)
+    # What the kernel itself said has its own words; an error that we raised says what it says in the reason.
+    said = error.errno and error.strerror == os.strerror(error.errno)
+    return kind(tried, f"{reason.why} (the kernel says: {error.strerror})" if said else reason.why, reason.remedy)
 
 
 def require(name: str) -> str:

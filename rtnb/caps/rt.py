@@ -6,12 +6,12 @@ from __future__ import annotations
 import errno
 import os
 import resource
-import subprocess
 from pathlib import Path
 
 from rtnb import _core
 from rtnb.abi.capability import effective
 from rtnb.caps.answer import Reason, capability
+from rtnb.caps.core import no_core, run
 
 __all__ = ["PRIORITY"]
 
@@ -22,33 +22,17 @@ _LATENCY = "/dev/cpu_dma_latency"
 _UNKNOWN = Reason("unknown", "it was refused for none of the reasons that rtnb knows")
 
 
-def _core_reason(e: OSError) -> Reason:
-    if e.errno == errno.ENOENT:
-        remedy = "install a C compiler (Debian: apt-get install gcc libc6-dev), then rtnb again"
-        return Reason("support", str(e.strerror), remedy)
-    return Reason("unknown", f"rtnb-core cannot be run ({e.strerror})")
-
-
-@capability("rt.core", "run rtnb's C core", _core_reason)
-def _have_core() -> str:
-    program = _core.path()
-    if not os.access(program, os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), program)
-    return program
-
-
 def _probe(what: str) -> None:
     """Try `what` in a child; its exit status is the errno. Raises OSError."""
-    done = subprocess.run([_have_core(), "probe", what], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    if done.returncode:
+    if ended := run([_core.path(), "probe", what]):
         # Killed by a signal, or more than an errno: nobody can tell why.
-        number = done.returncode if 0 < done.returncode < 134 else errno.EIO
+        number = ended if 0 < ended < 134 else errno.EIO
         raise OSError(number, os.strerror(number), f"rtnb-core probe {what}")
 
 
 def _policy_reason(e: OSError) -> Reason:
     if e.errno != errno.EPERM:
-        return _core_reason(e)
+        return no_core(e)
     limit = resource.getrlimit(resource.RLIMIT_RTPRIO)[0]
     if "CAP_SYS_NICE" in effective() or limit >= PRIORITY:
         return _no_budget() or _foreign_namespace() or _UNKNOWN
@@ -66,7 +50,7 @@ def _deadline_reason(e: OSError) -> Reason:
     if e.errno == errno.EBUSY:
         return Reason("permission", "no bandwidth is left, or the CPUs allowed are fewer than the root domain's")
     if e.errno != errno.EPERM:
-        return _core_reason(e)
+        return no_core(e)
     if "CAP_SYS_NICE" not in effective():
         remedy = "run as root, or give CAP_SYS_NICE; in a container: --cap-add SYS_NICE"
         return Reason("permission", "SCHED_DEADLINE wants CAP_SYS_NICE (no rlimit stands in for it)", remedy)
@@ -83,7 +67,7 @@ def _take_deadline() -> str:
 
 def _mlock_reason(e: OSError) -> Reason:
     if e.errno not in (errno.EPERM, errno.ENOMEM, errno.EAGAIN):
-        return _core_reason(e)
+        return no_core(e)
     limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
     if "CAP_IPC_LOCK" in effective():
         return _foreign_namespace() or _UNKNOWN
@@ -111,7 +95,7 @@ def _open_latency() -> str:
 
 
 def _prlimit(limit: str) -> str:
-    return f"sudo prlimit --pid {os.getpid()} --{limit} (for good: /etc/security/limits.conf)"
+    return f"sudo prlimit --pid PID --{limit}, PID being os.getpid() of the notebook (for good: /etc/security/limits.conf)"
 
 
 def _foreign_namespace() -> Reason | None:

@@ -57,7 +57,7 @@ def run(
     period_ns, releases = _releases(period, duration)
     if cpu is not None and cpu < 0:
         raise _no_such_cpu(cpu)
-    caps.require("rt.core")
+    caps.require("core.run")
     ask = worker.Request(POLICIES[policy], priority, -1 if cpu is None else cpu, period_ns, releases)
     result = _checked(f"rt_task under {policy}", worker.run(ask, progress), cpu)
     options = {"policy": policy, "priority": priority or None, "period": period, "duration": duration, "cpu": cpu}
@@ -102,11 +102,11 @@ def _no_such_cpu(cpu: int | None) -> BadInput:
 
 def _checked(tried: str, result: worker.Result, cpu: int | None) -> worker.Result:
     """The result of a worker that got as far as its loop; else the error that says what stopped it."""
-    if not result.failure:
+    if not result.status or not result.status.error:
         if result.ended.exit_status > 0:
             raise WorkerError(tried, f"rtnb-core ended with status {result.ended.exit_status} and said nothing")
         return result
-    number, call = result.failure
+    number, call = result.status.error, result.status.what
     error = OSError(number, os.strerror(number), call)
     if call == "sched_setattr":
         raise caps.refused("rt.fifo", tried, error) from error

@@ -15,9 +15,8 @@ import numpy as np
 from rtnb import _core
 from rtnb.command import Command, Ended
 
-__all__ = ["Failure", "Head", "Request", "Result", "run"]
+__all__ = ["Head", "Request", "Result", "run"]
 
-_STATUS = struct.Struct("<iiQQ40s")
 _HEAD = struct.Struct("<QQiIIiiiQ16x")
 _WAKEUP = np.dtype([("release_ns", "<i8"), ("wake_ns", "<i8"), ("cpu", "<i4"), ("missed", "<i4")])
 
@@ -56,20 +55,13 @@ class Head(NamedTuple):
     timer_slack_ns: int
 
 
-class Failure(NamedTuple):
-    """The call that failed before the loop, and its errno."""
-
-    error: int
-    what: str
-
-
 @dataclass(frozen=True)
 class Result:
-    """What a run left: the head, the wake-ups, what failed, and how the process ended (-N: signal N)."""
+    """What a run left: the head, the wake-ups, what it said last, and how it ended (-N: signal N)."""
 
     head: Head
     wakeups: np.ndarray[Any, Any]
-    failure: Failure | None
+    status: _core.Status | None
     ended: Ended
 
 
@@ -80,7 +72,8 @@ def run(request: Request, progress: Callable[[float], None] | None = None) -> Re
     the worker cannot be started.
     """
     tell = progress or (lambda fraction: None)
-    with _memory(_HEAD.size + request.releases * _WAKEUP.itemsize) as memory, _pipe() as (reading, writing):
+    size = _HEAD.size + request.releases * _WAKEUP.itemsize
+    with _core.memfd("sample", size) as memory, _pipe() as (reading, writing):
         argv = request.argv(writing.fileno(), memory)
         with Command(argv, pass_fds=(writing.fileno(), memory)) as worker:
             writing.close()
@@ -90,18 +83,7 @@ def run(request: Request, progress: Callable[[float], None] | None = None) -> Re
         tell(head.done / request.releases)
         with os.fdopen(os.dup(memory), "rb") as file:
             wakeups = np.fromfile(file, _WAKEUP, head.records, offset=_HEAD.size)
-        return Result(head, wakeups, _failure(reading.read()), ended)
-
-
-@contextmanager
-def _memory(size: int) -> Iterator[int]:
-    """Memory that both processes see, and that is gone with them."""
-    fd = os.memfd_create("rtnb-sample")
-    try:
-        os.ftruncate(fd, size)
-        yield fd
-    finally:
-        os.close(fd)
+        return Result(head, wakeups, _core.status(reading.read()), ended)
 
 
 @contextmanager
@@ -113,11 +95,3 @@ def _pipe() -> Iterator[tuple[Any, Any]]:
 
 def _head(memory: int) -> Head:
     return Head(*_HEAD.unpack(os.pread(memory, _HEAD.size, 0)))
-
-
-def _failure(said: bytes) -> Failure | None:
-    """What the status pipe told; nothing where the process was killed before it could say anything."""
-    if len(said) < _STATUS.size:
-        return None
-    error, _, _, _, what = _STATUS.unpack(said[: _STATUS.size])
-    return Failure(error, what.rstrip(b"\0").decode()) if error else None

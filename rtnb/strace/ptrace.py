@@ -10,7 +10,6 @@ import shlex
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -55,10 +54,10 @@ def run(
     try:
         core = _core.path()
     except FileNotFoundError as e:
-        raise caps.refused("strace.core", tried, e) from e
+        raise caps.refused("core.run", tried, e) from e
     what = ["-c", names.plan(wanted), "-x", _program(argv), *(["-f"] if follow_forks else [])]
     started = time.monotonic_ns()
-    with _memfd("records") as records, _memfd("strings") as strings, _memfd("status") as report:
+    with _core.memfd("records") as records, _core.memfd("strings") as strings, _core.memfd("status") as report:
         fds = {"-r": records, "-t": strings, "-s": report}
         numbers = {**fds, "-P": os.getpid(), "-l": ROWS_MAX}
         options = [word for option, number in numbers.items() for word in (option, str(number))]
@@ -121,15 +120,6 @@ def _notes(calls: pd.DataFrame, wanted: Sequence[str] | None, follow_forks: bool
         yield f"no call of {', '.join(wanted)} in {where}"
     if not follow_forks and (born := int((calls["name"].isin(_BIRTHS) & (calls["ret"] > 0)).sum())):
         yield f"not followed: {born} {'child or thread' if born == 1 else 'children or threads'} (follow_forks, -f)"
-
-
-@contextmanager
-def _memfd(name: str) -> Iterator[int]:
-    fd = os.memfd_create(f"rtnb-{name}")
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def _content(fd: int) -> mmap.mmap | bytes:

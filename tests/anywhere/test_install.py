@@ -75,7 +75,7 @@ def test_the_sdist_has_the_sources_and_nothing_built(source: Path) -> None:
     assert not {file for file in files if file.endswith(("rtnb-core", ".pyc", ".o", ".ipynb"))}
 
 
-@pytest.mark.needs("strace.core")
+@pytest.mark.needs("core.run")
 def test_with_a_compiler_the_core_comes_along(install: Install) -> None:
     wheel, python = install(None)
     assert wheel.endswith(f"-py3-none-linux_{platform.machine()}.whl")
@@ -110,7 +110,7 @@ except rtnb.errors.NotSupported as e:
     assert refused.startswith(f"FileNotFoundError trace true: {missing}")
 
 
-@pytest.mark.needs("strace.core")
+@pytest.mark.needs("core.run")
 def test_the_compiler_has_nothing_to_say(source: Path, tmp_path: Path) -> None:
     """A user's newer compiler may warn and still build; ours may not."""
     tree = shutil.copytree(source / "rtnb/_core", tmp_path / "core")

@@ -53,7 +53,7 @@ def test_every_magic_answers_a_bad_option_in_one_line(shell: InteractiveShell) -
     for magic in (*LIBRARY, "rtnb"):
         kind, body = ("cell", ["x"]) if magic == "bpf" else ("line", [])
         run = getattr(shell, f"run_{kind}_magic")
-        with pytest.raises(UsageError, match="nonsense|required"):
+        with pytest.raises(UsageError, match=r"nonsense|required"):
             run(magic, "--nonsense", *body)
 
 

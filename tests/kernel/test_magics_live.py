@@ -47,7 +47,7 @@ MARKS = {
     "perf_stat": _needs("perf.software"),
     "perf_stat cell": _needs("perf.software"),
     "bpf": _needs("bpf.raw_tp", "bpf.compiler", "bpf.libbpf"),
-    "rt_task": _needs("rt.core"),
+    "rt_task": _needs("core.run"),
 }
 CASES = [pytest.param(name, marks=MARKS[name]) for name in LINES]
 
@@ -122,7 +122,7 @@ BAD = {
 }
 
 
-@_needs("strace.ptrace", "perf.software", "bpf.raw_tp", "rt.core")
+@_needs("strace.ptrace", "perf.software", "bpf.raw_tp", "core.run")
 @pytest.mark.parametrize("line", BAD)
 def test_bad_input_gets_a_sentence_and_no_traceback(
     shell: InteractiveShell, capsys: pytest.CaptureFixture[str], line: str

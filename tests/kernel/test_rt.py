@@ -24,7 +24,7 @@ from rtnb.abi.capability import effective
 from rtnb.errors import BadInput
 from rtnb.recording import Recording
 
-pytestmark = pytest.mark.needs("rt.core")
+pytestmark = pytest.mark.needs("core.run")
 
 MS = 10**6
 CPU = max(os.sched_getaffinity(0))

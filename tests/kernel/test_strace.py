@@ -14,7 +14,7 @@ import pytest
 from rtnb import load, strace
 from rtnb.recording import Recording
 
-pytestmark = pytest.mark.needs("strace.core", "strace.ptrace")
+pytestmark = pytest.mark.needs("core.run", "strace.ptrace")
 
 PIDS = {"clone", "clone3", "fork", "vfork", "wait4", "getpid", "gettid", "getppid", "set_tid_address"}
 

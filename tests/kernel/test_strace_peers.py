@@ -16,7 +16,7 @@ from rtnb import strace
 from rtnb.abi import ptrace as abi
 from rtnb.abi.syscall import NAMES
 
-pytestmark = pytest.mark.needs("strace.core", "strace.ptrace")
+pytestmark = pytest.mark.needs("core.run", "strace.ptrace")
 needs_strace = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
 
 PIDS = {"clone", "clone3", "fork", "vfork", "wait4", "getpid", "gettid", "getppid", "set_tid_address", "rt_sigreturn"}

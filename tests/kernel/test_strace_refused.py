@@ -21,7 +21,7 @@ from rtnb.abi.syscall import NUMBERS
 from rtnb.errors import BadInput, NoSuchCommand, NotSupported
 from rtnb.recording import Recording
 
-pytestmark = pytest.mark.needs("strace.core", "strace.ptrace")
+pytestmark = pytest.mark.needs("core.run", "strace.ptrace")
 
 
 def names(recording: Recording, kind: str = "call") -> list[str]:
@@ -86,7 +86,7 @@ def test_without_the_core_it_is_not_supported(monkeypatch: pytest.MonkeyPatch, t
     with pytest.raises(NotSupported, match="without its C core") as e:
         strace.run("true")
     assert isinstance(e.value.__cause__, FileNotFoundError)
-    for name in ("strace.core", "strace.ptrace"):
+    for name in ("core.run", "strace.ptrace"):
         answer = caps.ask(name)
         assert (answer.verdict, answer.why) == ("no", "rtnb was installed without its C core")
 
