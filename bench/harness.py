@@ -72,7 +72,7 @@ def table(rows: list[Row]) -> str:
     ]
     for r in rows:
         lines.append(
-            f"| {r.what} | {r.ours:.4g} | {r.peer:.4g} | {r.unit} | {r.ratio:.2f} "
-            f"| {r.low:.2f} - {r.high:.2f} | {r.pairs} | {r.note} |"
+            f"| {r.what} | {r.ours:.4g} | {r.peer:.4g} | {r.unit} | {r.ratio:.2f} | {r.low:.2f} - {r.high:.2f} "
+            f"| {r.pairs} | {r.note} |".replace("nan", "-")
         )
     return "\n".join(lines)

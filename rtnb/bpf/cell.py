@@ -7,7 +7,7 @@ import contextlib
 import os
 import select
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rtnb.bpf.compiler import Compiled, compile
@@ -41,6 +41,7 @@ def run(
     duration: str | float | None = None,
     pid: int | None = None,
     command: str | Sequence[str] | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> Recording:
     """Attach the programs of a cell of C; return its maps, ring buffers and global variables, a frame each.
 
@@ -51,6 +52,7 @@ def run(
               that runs in any other; uprobes are attached to it alone.
     command   an argv, or a line split into words (no shell). It starts once all is attached: its execve is the
               first call that is seen. Without `pid`, it is `target_pid`: all its threads, and not its children.
+    progress  gets the fraction of the duration that has passed, about twenty times a second, unless a command runs.
 
     `header.lost` counts records for which a ring buffer had no room. Raises BadInput, NoSuchTask, NoSuchCommand,
     CompileError and VerifierError (both name the cell's line), NotPermitted, NotSupported.
@@ -69,7 +71,7 @@ def run(
         target = pid or (gate.pid if gate else 0)
         program = opened.enter_context(Program(compiled, target))
         program.attach(target)
-        watched = _while_it_runs(program, gate, limit_ns) if gate else _for_a_while(program, limit_ns, alive)
+        watched = _while_it_runs(program, gate, limit_ns) if gate else _for_a_while(program, limit_ns, alive, progress)
         program.detach()
         return _recording(program, watched, argv, pid)
 
@@ -82,7 +84,9 @@ def _while_it_runs(program: Program, gate: Gate, limit_ns: int | None) -> _Watch
     return _Watched(time.monotonic_ns() - start, ended.interrupted, ended.exit_status)
 
 
-def _for_a_while(program: Program, limit_ns: int | None, alive: int | None) -> _Watched:
+def _for_a_while(
+    program: Program, limit_ns: int | None, alive: int | None, progress: Callable[[float], None] | None
+) -> _Watched:
     """Until the time is up, the process that is looked at has ended, or an interrupt."""
     start = time.monotonic_ns()
     end = start + (DEFAULT_S * 10**9 if limit_ns is None else limit_ns)
@@ -92,6 +96,8 @@ def _for_a_while(program: Program, limit_ns: int | None, alive: int | None) -> _
         while not gone and (left := end - time.monotonic_ns()) > 0:
             gone = select.select([alive] if alive is not None else [], [], [], min(POLL_S, left / 1e9))[0]
             program.poll()
+            if progress:
+                progress((time.monotonic_ns() - start) / (end - start))
     except KeyboardInterrupt:
         interrupted = True
     return _Watched(time.monotonic_ns() - start, interrupted)

@@ -95,7 +95,7 @@ def _open_latency() -> str:
 
 
 def _prlimit(limit: str) -> str:
-    return f"sudo prlimit --pid PID --{limit}, PID being os.getpid() of the notebook (for good: /etc/security/limits.conf)"
+    return f"sudo prlimit --pid PID --{limit}, PID being the notebook's os.getpid(); for good: limits.conf(5)"
 
 
 def _foreign_namespace() -> Reason | None:

@@ -97,7 +97,9 @@ class RtnbMagics(Magics):  # type: ignore[misc]
         """
         args = parse(self.bpf, line)
         run = args.command or None
-        return self._show(args, Call(bpf.run, cell, duration=args.duration, pid=args.pid, command=run))
+        with bar("attached") as progress:
+            call = Call(bpf.run, cell, duration=args.duration, pid=args.pid, command=run)
+            return self._show(args, call, progress=progress)
 
     @no_var_expand
     @line_magic
