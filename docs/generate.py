@@ -34,16 +34,21 @@ def schemas() -> str:
 def magics() -> str:
     """Every magic's help, with the library function behind it."""
     lines = ["# Magics", "", MADE, "", "`%load_ext rtnb` registers them; `%strace?` shows the same in a notebook.", ""]
-    kinds = dict.fromkeys(RtnbMagics.magics["cell"], "%%") | dict.fromkeys(RtnbMagics.magics["line"], "%")
-    for name in sorted(kinds):
-        both = name in RtnbMagics.magics["cell"] and name in RtnbMagics.magics["line"]
-        title = f"%{name} and %%{name}" if both else f"{kinds[name]}{name}"
-        lines += [f"## {title}", "", "```text", inspect.cleandoc(getattr(RtnbMagics, name).__doc__).strip(), "```", ""]
+    for name in sorted(RtnbMagics.magics["cell"] | RtnbMagics.magics["line"]):
+        forms = [sign + name for sign, kind in (("%", "line"), ("%%", "cell")) if name in RtnbMagics.magics[kind]]
+        lines += [f"## {' and '.join(forms)}", "", "```text", _help(name, forms[-1]), "```", ""]
         if name in LIBRARY:
             function = LIBRARY[name]
             where = f"rtnb.{function.__module__.split('.')[1]}.{function.__name__}"
-            lines += [f"The library: `{where}{inspect.signature(function)}`", ""]
+            signature = str(inspect.signature(function)).replace("'", "")
+            lines += ["The library:", "", "```python", f"{where}{signature}", "```", ""]
     return "\n".join(lines)
+
+
+def _help(name: str, form: str) -> str:
+    """The help that IPython shows, from its usage line on."""
+    text = inspect.cleandoc(getattr(RtnbMagics, name).__doc__).removeprefix("::")
+    return inspect.cleandoc(text.replace(f"  %{name} ", f"  {form} ", 1)).strip()
 
 
 PAGES = {"schemas.md": schemas, "magics.md": magics}
