@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import sys
 from pathlib import Path
@@ -36,7 +37,15 @@ def magics() -> str:
     lines = ["# Magics", "", MADE, "", "`%load_ext rtnb` registers them; `%strace?` shows the same in a notebook.", ""]
     for name in sorted(RtnbMagics.magics["cell"] | RtnbMagics.magics["line"]):
         forms = [sign + name for sign, kind in (("%", "line"), ("%%", "cell")) if name in RtnbMagics.magics[kind]]
-        lines += [f"## {' and '.join(forms)}", "", "```text", _help(name, forms[-1]), "```", ""]
+        magic = getattr(RtnbMagics, name)
+        lines += [
+            f"## {' and '.join(forms)}",
+            "",
+            *_description(magic.parser.description),
+            "",
+            *_options(magic.parser),
+            "",
+        ]
         if name in LIBRARY:
             function = LIBRARY[name]
             where = f"rtnb.{function.__module__.split('.')[1]}.{function.__name__}"
@@ -45,10 +54,19 @@ def magics() -> str:
     return "\n".join(lines)
 
 
-def _help(name: str, form: str) -> str:
-    """The help that IPython shows, from its usage line on."""
-    text = inspect.cleandoc(getattr(RtnbMagics, name).__doc__).removeprefix("::")
-    return inspect.cleandoc(text.replace(f"  %{name} ", f"  {form} ", 1)).strip()
+def _description(text: str) -> list[str]:
+    """The magic's docstring, its example as code."""
+    what, _, example = inspect.cleandoc(text).partition("Example::")
+    return [what.strip(), "", "```text", inspect.cleandoc(example).strip("\n"), "```"]
+
+
+def _options(parser: argparse.ArgumentParser) -> list[str]:
+    """A table of options; not argparse's own help, whose shape depends on the terminal and the Python."""
+    rows = ["| option | meaning |", "|---|---|"]
+    for action in parser._actions:
+        value = "" if action.nargs == 0 or not action.option_strings else f" {action.metavar or action.dest.upper()}"
+        rows.append(f"| `{', '.join(action.option_strings) or action.dest}{value}` | {action.help} |")
+    return rows
 
 
 PAGES = {"schemas.md": schemas, "magics.md": magics}
