@@ -34,13 +34,15 @@ class RtnbAccessor:
         """Where the frame came from."""
         attrs = self._df.attrs.get("rtnb", {})
         if "header" not in attrs:
-            hint = "pandas drops df.attrs in some operations: ask the frame that the magic returned"
+            hint = "it comes with a recording's frames; pandas drops it (df.attrs) in some operations"
             raise BadInput("df.rtnb", "this frame carries no rtnb header", hint)
         return Header.from_json(attrs["header"])
 
     def summary(self) -> pd.DataFrame:
-        """The subject's own summary of these rows, under the same header."""
+        """The subject's own summary of these rows, under the same header; a summary is its own."""
         header = self.header
+        if "summary" in str(self._df.attrs["rtnb"].get("table")):
+            return self._df
         return schema.mark(SUMMARIES[header.kind](self._df), header=header.to_json())
 
     def plot(self) -> go.Figure:

@@ -6,11 +6,13 @@ A recording on disk is `header.json` and one Parquet file a table. Both are data
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import platform
 import re
+import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,7 +25,7 @@ import pandas as pd
 from rtnb import schema
 from rtnb.errors import BadInput, BadRecording, Unavailable
 
-__all__ = ["FORMAT", "Header", "Recording", "Tables", "live_or", "load"]
+__all__ = ["FORMAT", "Header", "Recording", "Tables", "live_or", "load", "load_header"]
 
 FORMAT = "rtnb-recording/1"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -68,7 +70,7 @@ class Header:
         >>> Header("strace", ("ls",), "ptrace (C)", kernel="6.18.44", exit_status=0).caption()
         'live · strace ls · kernel 6.18.44 · exit 0'
         """
-        source = " ".join(self.source)
+        source = self.source[0] if len(self.source) == 1 else shlex.join(self.source)
         source = "cell" if "\n" in source.strip() else source.strip()
         source = source if len(source) <= 60 else source[:57] + "..."
         parts = [self.mode if self.mode == "live" else f"recorded {self.started[:10]}"]
@@ -172,10 +174,10 @@ class Recording:
 
         Raises BadInput where `path` exists and is not a recording, or cannot be written.
         """
-        target = Path(path)
-        if target.exists() and not (target / "header.json").is_file():
-            raise BadInput(f"save {target}", "it exists and is not a recording", "choose a new path")
+        target = Path(path).expanduser()
         try:
+            if target.exists() and not (target / "header.json").is_file():
+                raise BadInput(f"save {target}", "it exists and is not a recording", "choose a new path")
             target.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
                 _write(self, fresh := Path(scratch) / "new")
@@ -183,7 +185,7 @@ class Recording:
                     target.rename(Path(scratch) / "old")
                 fresh.rename(target)
         except OSError as e:
-            raise BadInput(f"save {target}", f"cannot be written ({e.strerror})") from e
+            raise BadInput(f"save {target}", f"cannot be written ({e.strerror or e})", "choose another path") from e
         return target
 
 
@@ -210,25 +212,47 @@ def load(path: str | os.PathLike[str]) -> Recording:
 
     Raises BadRecording: no such folder, not a recording, an unknown format or schema version, a damaged file.
     """
-    folder = Path(path)
-    tried = f"load {folder}"
-    if not (folder / "header.json").is_file():
-        why = "there is no such folder" if not folder.exists() else "it holds no header.json"
-        raise BadRecording(tried, f"not a recording: {why}", "a recording is a folder made with --save or .save()")
-    try:
-        raw = json.loads((folder / "header.json").read_text(encoding="utf-8"))
-        if not isinstance(raw, dict) or raw.get("format") != FORMAT:
-            found = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
-            hint = "it may come from a newer rtnb"
-            raise BadRecording(tried, f"unknown format {str(found)[:60]!r}, this rtnb reads {FORMAT}", hint)
-        header = dataclasses.replace(Header.from_json(raw["header"]), mode="recorded")
+    folder = Path(path).expanduser()
+    with _damage_told(folder):
+        raw = _content(folder)
         tables = {name: _read(folder, name, facts) for name, facts in raw["tables"].items()}
-        return Recording(header, tables)
+        return Recording(_header(raw), tables)
+
+
+def load_header(path: str | os.PathLike[str]) -> Header:
+    """Read a recording's header alone: what is it, and where from? Raises BadRecording, as load() does."""
+    folder = Path(path).expanduser()
+    with _damage_told(folder):
+        return _header(_content(folder))
+
+
+@contextlib.contextmanager
+def _damage_told(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except BadRecording:
         raise
     # pyarrow and json raise what they like on damaged input; whatever it is, the file is what is wrong.
     except Exception as e:
-        raise BadRecording(tried, f"the recording is damaged: {' '.join(str(e).split())[:200]}") from e
+        raise BadRecording(f"load {folder}", f"the recording is damaged: {' '.join(str(e).split())[:200]}") from e
+
+
+def _content(folder: Path) -> dict[str, Any]:
+    """What header.json holds."""
+    tried = f"load {folder}"
+    if not (folder / "header.json").is_file():
+        why = "there is no such folder" if not folder.exists() else "it holds no header.json"
+        raise BadRecording(tried, f"not a recording: {why}", "a recording is a folder made with --save or .save()")
+    raw = json.loads((folder / "header.json").read_text(encoding="utf-8"))
+    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+        found = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
+        hint = "it may come from a newer rtnb"
+        raise BadRecording(tried, f"unknown format {str(found)[:60]!r}, this rtnb reads {FORMAT}", hint)
+    return raw
+
+
+def _header(raw: Mapping[str, Any]) -> Header:
+    return dataclasses.replace(Header.from_json(raw["header"]), mode="recorded")
 
 
 def _read(folder: Path, name: str, facts: Mapping[str, Any]) -> pd.DataFrame:

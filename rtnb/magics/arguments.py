@@ -16,7 +16,9 @@ from IPython.core.error import UsageError
 from IPython.core.getipython import get_ipython
 from IPython.core.magic_arguments import argument
 
-__all__ = ["command", "parse", "recorded", "whole", "word"]
+from rtnb.errors import closest
+
+__all__ = ["command", "parse", "recorded", "variable", "whole", "word"]
 
 Magic = Callable[..., Any]
 
@@ -35,14 +37,29 @@ def whole(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
 
 
+def variable(text: str) -> str:
+    """A name that a variable can have; not a file's, which strace's own -o would take."""
+    if not text.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a variable's name; --save PATH keeps the recording on disk")
+    return text
+
+
 def parse(magic: Magic, line: str) -> argparse.Namespace:
     """The options of a magic's line. Raises UsageError, which IPython shows as one line."""
+    parser: argparse.ArgumentParser = magic.parser  # type: ignore[attr-defined]
+    parser.allow_abbrev = False
     try:
-        words = shlex.split(line)
+        return parser.parse_args(shlex.split(line))
     except ValueError as e:
         raise UsageError(f"{line!r} cannot be split into words ({e}): close the quotes") from None
-    args: argparse.Namespace = magic.parser.parse_args(words)  # type: ignore[attr-defined]
-    return args
+    except UsageError as e:
+        raise UsageError(f"{e}; {_meant(parser, str(e)) or f'%{magic.__name__}? shows the options'}") from None
+
+
+def _meant(parser: argparse.ArgumentParser, said: str) -> str:
+    """The option nearest to the one that argparse did not know, in a sentence."""
+    unknown = said.partition("unrecognized arguments:")[2].split()
+    return closest(unknown[0], parser._option_string_actions) if unknown else ""
 
 
 def command(magic: Magic) -> Magic:
@@ -57,7 +74,7 @@ def recorded(magic: Magic) -> Magic:
     options = [
         argument("--or", dest="or_", metavar="PATH", type=word, help="load PATH where the live run is refused"),
         argument("--save", metavar="PATH", type=word, help="save the recording as the folder PATH"),
-        argument("-o", "--output", metavar="NAME", help="bind the whole Recording to the variable NAME"),
+        argument("-o", "--output", metavar="NAME", type=variable, help="bind the whole Recording to the variable NAME"),
         argument("--code", action="store_true", help="print the equivalent Python and run nothing"),
     ]
     for option in reversed(options):

@@ -7,19 +7,27 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from rtnb.command import as_argv
 from rtnb.recording import Recording
 
 __all__ = ["Call"]
 
 
 class Call:
-    """A call of a library function that returns a Recording; arguments at their defaults are left out."""
+    """A call of a library function that returns a Recording of a kind; arguments at their defaults are left out."""
 
-    def __init__(self, function: Callable[..., Recording], *args: Any, **keywords: Any) -> None:
+    def __init__(self, kind: str, function: Callable[..., Recording], *args: Any, **keywords: Any) -> None:
+        self.kind = kind
         defaults = {p.name: p.default for p in inspect.signature(function).parameters.values()}
         self.function = function
         self.args = args
         self.keywords = {name: value for name, value in keywords.items() if value != defaults[name]}
+
+    @property
+    def source(self) -> tuple[str, ...]:
+        """What its header will name as source, where the first argument says it: a cell, or a command."""
+        first = self.args[0] if self.args else None
+        return (first,) if isinstance(first, str) else tuple(as_argv(first)) if first else ()
 
     def run(self, **more: Any) -> Recording:
         """Make the call; `more` are keywords that `--code` does not show, such as `progress`."""

@@ -27,12 +27,19 @@ class Cell:
         self._body: CodeType = compile(tree, name, "exec")
         self._last = compile(ast.Expression(last.value), name, "eval") if isinstance(last, ast.Expr) else None
         self.value: Any = None
+        """The last expression's, as a notebook would show it."""
+        self.error: BaseException | None = None
+        """What ended it early: kept, so that what was measured by then is not lost."""
 
     def run(self) -> None:
-        """Run it; `value` is then the last expression's, as a notebook would show it."""
-        exec(self._body, self._namespace)
-        if self._last:
-            self.value = eval(self._last, self._namespace)
+        """Run it, to its end or its error."""
+        __tracebackhide__ = True
+        try:
+            exec(self._body, self._namespace)
+            if self._last:
+                self.value = eval(self._last, self._namespace)
+        except BaseException as e:  # noqa: BLE001 - also an interrupt and SystemExit, which are the cell's own
+            self.error = e
 
     def code(self, opening: str) -> str:
         """The cell's source as the body of a `with` statement."""

@@ -15,11 +15,12 @@ from IPython.display import display
 from traitlets import Bool
 
 from rtnb import bpf, caps, perf, rt, strace
+from rtnb.errors import BadRecording
 from rtnb.magics.arguments import command, parse, recorded, whole, word
 from rtnb.magics.call import Call
 from rtnb.magics.cell import Cell
 from rtnb.magics.present import Caption, bar
-from rtnb.recording import Recording, live_or
+from rtnb.recording import Recording, live_or, load_header
 
 __all__ = ["LIBRARY", "RtnbMagics"]
 
@@ -49,7 +50,7 @@ class RtnbMagics(Magics):  # type: ignore[misc]
             %strace -f -e openat,execve sh -c 'ls /'
         """
         args = parse(self.strace, line)
-        call = Call(strace.run, args.command, trace=args.trace, follow_forks=args.follow_forks)
+        call = Call("strace", strace.run, args.command, trace=args.trace, follow_forks=args.follow_forks)
         return self._show(args, call, ".rtnb.summary()" if args.summary_only else "")
 
     @no_var_expand
@@ -66,16 +67,23 @@ class RtnbMagics(Magics):  # type: ignore[misc]
 
             %perf_stat -e task-clock,page-faults -r 5 ls
         """
+        __tracebackhide__ = True  # what the cell's own code raises is shown from its own lines on
         args = parse(self.perf_stat, line)
         if cell is not None:
             return self._perf_stat_cell(args, Cell(self.shell, cell))
-        return self._show(args, Call(perf.stat, args.command, event=args.event, repeat=args.repeat))
+        return self._show(args, Call("perf_stat", perf.stat, args.command, event=args.event, repeat=args.repeat))
 
     @no_var_expand
     @cell_magic
     @magic_arguments()
     @argument("--duration", metavar="S", type=word, help="how long the programs stay attached: 500ms, 5s")
-    @argument("-p", "--pid", metavar="PID", type=whole, help="the process that the programs look at")
+    @argument(
+        "-p",
+        "--pid",
+        metavar="PID",
+        type=whole,
+        help="target_pid: with FILTER_PID(); the C leaves out all others",
+    )
     @recorded
     @command
     def bpf(self, line: str, cell: str) -> Any:
@@ -98,7 +106,7 @@ class RtnbMagics(Magics):  # type: ignore[misc]
         args = parse(self.bpf, line)
         run = args.command or None
         with bar("attached") as progress:
-            call = Call(bpf.run, cell, duration=args.duration, pid=args.pid, command=run)
+            call = Call("bpf", bpf.run, cell, duration=args.duration, pid=args.pid, command=run)
             return self._show(args, call, progress=progress)
 
     @no_var_expand
@@ -119,7 +127,7 @@ class RtnbMagics(Magics):  # type: ignore[misc]
         """
         args = parse(self.rt_task, line)
         names = ("policy", "priority", "period", "duration", "cpu")
-        call = Call(rt.run, **{name: getattr(args, name) for name in names})
+        call = Call("rt_task", rt.run, **{name: getattr(args, name) for name in names})
         with bar(f"{args.policy}, {args.period} period") as progress:
             return self._show(args, call, progress=progress)
 
@@ -147,21 +155,30 @@ class RtnbMagics(Magics):  # type: ignore[misc]
         if args.code:
             print(call.code(args.or_, args.save, view))
             return None
-        recording = self._run(args, lambda: call.run(**more))
+        recording = self._run(args, call.kind, call.source, lambda: call.run(**more))
         return next(iter(recording.tables.values())).rtnb.summary() if view else recording.frame
 
-    def _run(self, args: argparse.Namespace, live: Callable[[], Recording]) -> Recording:
+    def _run(
+        self, args: argparse.Namespace, kind: str, source: tuple[str, ...], live: Callable[[], Recording]
+    ) -> Recording:
+        """Run live, or load what --or names: that must be a recording of this kind, also where it is not needed."""
+        if args.or_ and not self.record and (found := load_header(args.or_).kind) != kind:
+            raise BadRecording(f"--or {args.or_}", f"it is a recording of {found}, not of {kind}")
         recording = live() if self.record else live_or(live, args.or_)
-        save = args.save or (args.or_ if self.record else None)
-        if save and recording.header.mode == "live":
-            recording.save(save)
+        if recording.header.mode == "recorded" and source and recording.header.source != source:
+            other = "it was recorded from something else than this cell asks for"
+            recording = recording.with_header(notes=(*recording.header.notes, other))
         if args.output:
             self.shell.user_ns[args.output] = recording
         display(Caption(recording.header))
+        save = args.save or (args.or_ if self.record else None)
+        if save and recording.header.mode == "live":
+            recording.save(save)
         return recording
 
     def _perf_stat_cell(self, args: argparse.Namespace, cell: Cell) -> Any:
         """Count while the cell's own Python runs; the value of its last expression is shown too."""
+        __tracebackhide__ = True
         if args.command or args.repeat != 1:
             raise UsageError("%%perf_stat counts the cell's own Python, once: give no command and no --repeat")
         if args.code:
@@ -172,9 +189,12 @@ class RtnbMagics(Magics):  # type: ignore[misc]
         def live() -> Recording:
             with perf.counting(event=args.event) as counters:
                 cell.run()
-            return counters.recording.with_header(source=(cell.source,))
+            interrupted = isinstance(cell.error, KeyboardInterrupt)
+            return counters.recording.with_header(source=(cell.source,), interrupted=interrupted)
 
-        recording = self._run(args, live)
+        recording = self._run(args, "perf_stat", (cell.source,), live)
+        if isinstance(cell.error, Exception):
+            raise cell.error
         if cell.value is not None:
             display(cell.value)
         return recording.frame

@@ -32,7 +32,7 @@ class Counter:
     event: str = column("category", "", "the event as asked for, modifiers included")
     value: int = column("Int64", "", "the count, scaled where status says so; <NA> where there is none")
     unit: str = column("category", "", "of the value: ns for the clocks, empty for a count")
-    status: str = column("category", "", "counted, scaled, not counted, not permitted, not supported")
+    status: str = column("category", "", "counted, scaled, interrupted, not counted, not permitted, not supported")
     why: str = column("str", "", "why there is no value, or why it is not the plain count")
     user_only: bool = column("bool", "", "the kernel's side is left out because this process may not count it")
     raw: int = column("Int64", "", "what the counter showed, before scaling")

@@ -22,13 +22,17 @@ __all__ = ["Summary", "summary"]
 class Summary:
     """One event over all runs."""
 
-    event: str = column("str", "", "the event as asked for, modifiers included")
+    event: str = column("str", "", "the event as asked for, modifiers included; the last is elapsed, the wall time")
     mean: float = column("float64", "", "the mean count of the runs that have one; NaN where none has")
     unit: str = column("category", "", "of the mean: ns for the clocks, empty for a count")
     spread: float = column("float64", "%", "standard error of the mean, as perf stat's +-; NaN for a single run")
     rate: float = column("float64", "", "the mean in relation to another event's; NaN where that is not counted")
     rate_unit: str = column("str", "", "what the rate is, in perf stat's words")
-    status: str = column("category", "", "counted, scaled, not counted, not permitted, not supported: the worst run's")
+    status: str = column(
+        "category",
+        "",
+        "counted, scaled, not counted, ...: the worst run's; elapsed is measured",
+    )
     user_only: bool = column("bool", "", "the kernel's side is left out because this process may not count it")
     runs: int = column("int64", "", "how many runs have a count")
 
@@ -64,26 +68,37 @@ def summary(df: pd.DataFrame) -> pd.DataFrame:
     """
     if missing := {"run", "event", "value", "unit", "status", "group", "elapsed_ns"} - set(df.columns):
         raise BadInput("perf.summary", f"the frame has no column {min(missing)}", "give it the counters of %perf_stat")
-    rows = [_event(part) for _, part in df.groupby(["group", "event"], observed=True, sort=False)]
-    elapsed = float(df.groupby("run").elapsed_ns.first().mean())
+    whole = df[df["status"] != "interrupted"]
+    rows = [_event(part) for _, part in whole.groupby(["group", "event"], observed=True, sort=False)]
+    times = whole.groupby("run").elapsed_ns.first()
+    elapsed = float(times.mean())
     for row in rows:
         row["rate"], row["rate_unit"] = _rate(row, rows, elapsed)
+    rows += [_elapsed(times.to_numpy(dtype=float))] if rows else []
     names = [c.name for c in schema.TABLES["perf.summary"].columns]
     return schema.frame(Summary, {name: [row[name] for row in rows] for name in names})
 
 
-def _event(part: pd.DataFrame) -> dict[str, Any]:
-    first, counts = part.iloc[0], part.value.dropna().to_numpy(dtype=float)
+def _mean(counts: np.ndarray[Any, Any]) -> dict[str, float]:
     mean = counts.mean() if len(counts) else np.nan
     error = counts.std(ddof=1) / np.sqrt(len(counts)) if len(counts) > 1 else np.nan
+    return {"mean": mean, "spread": 0.0 if error == 0 else 100 * error / mean, "runs": len(counts)}
+
+
+def _elapsed(times: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """perf stat's "time elapsed", as one more row."""
+    words = {"event": "elapsed", "unit": "ns", "status": "measured", "user_only": False}
+    return {**_mean(times), **words, "rate": np.nan, "rate_unit": ""}
+
+
+def _event(part: pd.DataFrame) -> dict[str, Any]:
+    first = part.iloc[0]
     return {
+        **_mean(part.value.dropna().to_numpy(dtype=float)),
         "event": str(first.event),
-        "mean": mean,
         "unit": str(first.unit),
-        "spread": 0.0 if error == 0 else 100 * error / mean,
         "status": max(part.status.astype(str), key=_BADNESS.index),
         "user_only": bool(part.user_only.any()),
-        "runs": len(counts),
         "group": first.group,
     }
 

@@ -3,19 +3,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from rtnb import schema
 from rtnb.caps.perf import taken_away
 from rtnb.command import Command, Ended, as_argv
 from rtnb.errors import BadInput
 from rtnb.perf.counters import Counters, frame, notes
 from rtnb.perf.names import Asked, parse
 from rtnb.recording import Header, Recording
+from rtnb.units import in_words
 
 __all__ = ["counting", "stat"]
+
+_WORTH_TELLING = 0.02
+"""What older threads used, of the block's time, from where on it is told: an idle notebook's stay below."""
 
 
 def stat(command: str | Sequence[str], *, event: str | Sequence[str] | None = None, repeat: int = 1) -> Recording:
@@ -39,6 +47,7 @@ def stat(command: str | Sequence[str], *, event: str | Sequence[str] | None = No
     for run in range(repeat):
         ends.append(_run(argv, asked, run, rows))
         if ends[-1].interrupted:
+            rows = [_cut_short(row) if row[0] == run else row for row in rows]
             break
     return _recording(
         rows,
@@ -48,6 +57,12 @@ def stat(command: str | Sequence[str], *, event: str | Sequence[str] | None = No
         interrupted=ends[-1].interrupted,
         details={"scope": "command", "repeat": repeat, "exit_statuses": [end.exit_status for end in ends]},
     )
+
+
+def _cut_short(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A run that an interrupt ended is told, and no part of a mean."""
+    told = dict(zip([c.name for c in schema.TABLES["perf.counters"].columns], row, strict=True))
+    return tuple((told | {"status": "interrupted", "why": "this run was interrupted"}).values())
 
 
 def _run(argv: list[str], asked: Sequence[Asked], run: int, rows: list[tuple[Any, ...]]) -> Ended:
@@ -64,9 +79,9 @@ def _run(argv: list[str], asked: Sequence[Asked], run: int, rows: list[tuple[Any
 class counting:  # lower case, as contextlib's
     """Count the events of a block of the caller's own code; `%%perf_stat` is made of it.
 
-    Counted are the calling thread, and the threads and processes that are started within the block; threads that were
-    there before are not. Afterwards `.recording` holds the same table as of `stat()`, also when the
-    block raised. Raises as `stat()` does.
+    Counted are the calling thread, and the threads and processes that are started within the block. Threads that
+    were there before are not, and a note says so where they worked meanwhile. Afterwards `.recording` holds the same
+    table as of `stat()`, also when the block raised. Raises as `stat()` does.
 
     >>> with counting("page-faults") as counters:
     ...     block = bytearray(10_000_000)
@@ -85,6 +100,7 @@ class counting:  # lower case, as contextlib's
         return self._recording
 
     def __enter__(self) -> counting:
+        self._older = _older_threads()
         self._counters = Counters(self._asked)
         self._start = time.monotonic_ns()
         self._counters.enable()
@@ -100,6 +116,26 @@ class counting:  # lower case, as contextlib's
         self._recording = _recording(
             rows, self._asked, source=(), exit_status=None, interrupted=interrupted, details={"scope": "thread"}
         )
+        self._tell_of_older_threads()
+
+    def _tell_of_older_threads(self) -> None:
+        """A numerical library's pool, say, which was made long before and did the block's work."""
+        grown = {tid: ns - self._older[tid] for tid, ns in _older_threads().items() if tid in self._older}
+        used = sum(grown.values())
+        if self._recording and used > _WORTH_TELLING * self._recording.header.duration_ns:
+            note = f"not counted: {in_words(used)} of CPU time of threads that were there before"
+            header = self._recording.header
+            self._recording = self._recording.with_header(notes=(*header.notes, note))
+
+
+def _older_threads() -> dict[int, int]:
+    """This process's other threads, each with the CPU time that it has used, in ns (proc(5), schedstat)."""
+    found = {}
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):  # it has ended
+            found[int(task.name)] = int((task / "schedstat").read_text().split()[0])
+    found.pop(threading.get_native_id(), None)
+    return found
 
 
 def _recording(

@@ -57,14 +57,8 @@ class Call:
         "",
         "call; signal (ignored ones too); stop (by one); exit, killed (a thread's ends); superseded (by an exec)",
     )
-    nr: int = column("int32", "", "number of the system call or signal, -1 where there is neither")
     name: str = column("category", "", "name of the system call or signal; none for an exit")
-    a0: int = column("int64", "", "first argument of a call, the bit pattern; 0 for other kinds")
-    a1: int = column("int64", "", "second argument")
-    a2: int = column("int64", "", "third argument")
-    a3: int = column("int64", "", "fourth argument")
-    a4: int = column("int64", "", "fifth argument")
-    a5: int = column("int64", "", "sixth argument")
+    path: str = column("category", "", "the path or string among the arguments, escapes for what cannot be printed")
     ret: int = column(
         "Int64",
         "",
@@ -72,7 +66,13 @@ class Call:
     )
     errno: str = column("category", "", "name of the error, also ERESTART* where a signal came between; none for none")
     dur_ns: int = column("Int64", "ns", "from entry to return as the tracer saw them, none if it never returned")
-    path: str = column("category", "", "the path or string among the arguments, escapes for what cannot be printed")
+    nr: int = column("int32", "", "number of the system call or signal, -1 where there is neither")
+    a0: int = column("int64", "", "first argument of a call, the bit pattern; 0 for other kinds")
+    a1: int = column("int64", "", "second argument")
+    a2: int = column("int64", "", "third argument")
+    a3: int = column("int64", "", "fourth argument")
+    a4: int = column("int64", "", "fifth argument")
+    a5: int = column("int64", "", "sixth argument")
 
 
 def calls(records: np.ndarray[Any, Any], strings: Any, *, interrupted: bool = False) -> pd.DataFrame:

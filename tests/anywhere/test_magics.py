@@ -92,18 +92,18 @@ def test_or_save_and_output(shell: InteractiveShell, tmp_path: object, monkeypat
 
     path = f"{tmp_path}/r"
     args = parse(magics.rt_task, f"--save {path} -o kept")
-    assert list(magics._show(args, Call(run))["a"]) == [1, 2]
+    assert list(magics._show(args, Call("rt_task", run))["a"]) == [1, 2]
     assert shell.user_ns["kept"] is made
     args = parse(magics.rt_task, f"--or {path} -o kept --save {path}-not")
-    assert list(magics._show(args, Call(run, refuse=True))["a"]) == [1, 2]
+    assert list(magics._show(args, Call("rt_task", run, refuse=True))["a"]) == [1, 2]
     assert "CAP_SYS_NICE is missing" in shell.user_ns["kept"].header.refused
     with pytest.raises(errors.BadRecording, match="there is no such folder"):  # a recording is not saved as live
-        magics._show(parse(magics.rt_task, f"--or {path}-not"), Call(run, refuse=True))
+        magics._show(parse(magics.rt_task, f"--or {path}-not"), Call("rt_task", run, refuse=True))
     magics.record = True  # make record: a refusal is an error, and --or names what is saved anew
     with pytest.raises(errors.NotPermitted):
-        magics._show(parse(magics.rt_task, f"--or {path}"), Call(run, refuse=True))
-    magics._show(parse(magics.rt_task, f"--or {path}-new"), Call(run))
-    assert not magics._show(parse(magics.rt_task, f"--or {path}-new"), Call(run)).empty
+        magics._show(parse(magics.rt_task, f"--or {path}"), Call("rt_task", run, refuse=True))
+    magics._show(parse(magics.rt_task, f"--or {path}-new"), Call("rt_task", run))
+    assert not magics._show(parse(magics.rt_task, f"--or {path}-new"), Call("rt_task", run)).empty
 
 
 def test_option_values_may_name_a_variable_and_commands_are_to_the_letter(shell: InteractiveShell) -> None:

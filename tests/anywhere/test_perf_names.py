@@ -158,7 +158,7 @@ def test_a_rate_is_of_its_own_group() -> None:
 
 def test_spread_is_the_standard_error_of_the_mean() -> None:
     df = counters((0, "faults", 10), (1, "faults", 12), (2, "faults", 14), (3, "faults", None))
-    (row,) = perf.summary(df).to_dict("records")
+    row, _ = perf.summary(df).to_dict("records")
     assert (row["mean"], row["runs"], row["status"]) == (12.0, 3, "not supported")
     assert row["spread"] == pytest.approx(100 * 2 / math.sqrt(3) / 12)
     assert np.isnan(perf.summary(counters((0, "faults", 10))).spread[0])

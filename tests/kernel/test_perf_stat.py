@@ -173,7 +173,9 @@ def test_repeated_runs_and_their_summary() -> None:
         "exit_statuses": [0, 0, 0],
     }
     assert recording.header.duration_ns == df.groupby("run").elapsed_ns.first().sum()
-    clock, pages, switches = perf.summary(df).to_dict("records")
+    clock, pages, switches, elapsed = perf.summary(df).to_dict("records")
+    assert (elapsed["event"], elapsed["runs"], elapsed["status"]) == ("elapsed", 3, "measured")
+    assert elapsed["mean"] == df.groupby("run").elapsed_ns.first().mean()
     assert clock["mean"] == df.loc[df.event == "task-clock", "value"].mean()
     assert clock["rate"] == pytest.approx(clock["mean"] / df.elapsed_ns.mean())
     assert clock["rate_unit"] == "CPUs utilized"
