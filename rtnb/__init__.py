@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rtnb import accessor, bpf, caps, perf, rt, strace
+from rtnb import accessor, bpf, caps, perf, rt, sched, strace
 from rtnb.recording import Header, Recording, Tables, live_or, load
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ __all__ = [
     "load_ipython_extension",
     "perf",
     "rt",
+    "sched",
     "strace",
     "unload_ipython_extension",
 ]

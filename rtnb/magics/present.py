@@ -26,7 +26,8 @@ class Caption:
 
     def _repr_html_(self) -> str:
         lines = "<br>".join(html.escape(line) for line in self.header.caption().split("\n"))
-        return f'<div style="opacity:.75;font-size:90%">{lines}</div>'
+        # tex2jax_ignore: dollars in a command are no formula
+        return f'<div class="tex2jax_ignore" style="opacity:.75;font-size:90%">{lines}</div>'
 
 
 @contextmanager

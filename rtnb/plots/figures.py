@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import html
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,56 +13,70 @@ import plotly.graph_objects as go
 from rtnb.units import in_words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rtnb.recording import Header
 
 __all__ = ["bpf", "perf_stat", "rt_task", "strace"]
 
 TOP = 15
-"""Bars in a figure; what is left out is counted in the title."""
+"""Bars of a figure with names; what is left out is said in the title."""
 LATE = [50, 99]
 """Percentiles drawn as lines."""
 
 
 def strace(df: pd.DataFrame, header: Header) -> go.Figure:
-    """Time spent in each system call, the largest first."""
+    """Time spent in each system call, the largest first; from the calls, or from their summary."""
     calls = df[df["kind"] == "call"] if "kind" in df else df
     column = "dur_ns" if "dur_ns" in df else "time_ns"
     total = calls.groupby("name", observed=True)[column].sum().astype("float64").sort_values(ascending=False)
-    figure = _bars(total / 1000, "time in the call, us")
-    return _told(figure, f"Where the time went: {len(total)} system calls{_left_out(total)}", header)
+    how_many = len(calls) if "kind" in df else int(df["calls"].sum())
+    figure = _bars(total.index.astype(str), total / 1000, [in_words(ns) for ns in total], "time in the call, us")
+    largest = f", the {TOP} with most" if len(total) > TOP else ""
+    return _told(figure, f"Where the time of {how_many:,} calls went, by name{largest}", header)
 
 
 def perf_stat(df: pd.DataFrame, header: Header) -> go.Figure:
-    """Every counted event's mean a run, on a logarithmic axis: what was not counted has no bar."""
-    mean = df.groupby("event", observed=True)["value"].mean().dropna().astype("float64")
-    missing = sorted(set(df["event"].astype(str)) - set(mean.index.astype(str)))
-    figure = _bars(mean.sort_values(ascending=False), "count a run (clocks: ns), logarithmic")
-    figure.update_xaxes(type="log")
-    return _told(figure, "Events counted" + (f"; not here: {', '.join(missing)}" if missing else ""), header)
+    """Every event's mean a run, its value beside its name; one without a value says why it has none."""
+    column, groups = ("value" if "value" in df else "mean"), df.groupby("event", observed=True, sort=False)
+    mean = groups[column].mean().astype("float64")
+    unit, status, user = (groups[c].first().astype(str) for c in ("unit", "status", "user_only"))
+    names = [f"{e}:u" if user[e] == "True" and ":" not in str(e) else str(e) for e in mean.index]
+    words = [_value(mean[e], unit[e], status[e]) for e in mean.index]
+    # A logarithm has no zero: such a row has no bar, and its words say which zero it is.
+    figure = _bars(names, mean.where(mean > 0), words, "mean of a run (clocks in ns), logarithmic")
+    figure.update_xaxes(type="log", dtick=1)
+    runs = df["run"].nunique() if "run" in df else int(df["runs"].max())
+    return _told(figure, f"What it took, {'mean of ' if runs > 1 else ''}{runs} run{'s' * (runs > 1)}", header)
 
 
 def bpf(df: pd.DataFrame, header: Header) -> go.Figure:
-    """A map's largest values by key; a ring buffer's records by their last number."""
+    """A map's values by key, numbers in their order and names by size; records by their last number."""
     name = str(df.attrs["rtnb"].get("table", "map")).removeprefix("bpf.")
     numbers = [c for c in df.columns if pd.api.types.is_numeric_dtype(df[c])]
     if not numbers:
         return _told(go.Figure(), f"{name}: nothing to draw in {len(df)} rows", header)
     value = numbers[-1]
-    keys = [c for c in df.columns if c != value and c != "cpu"]
-    if not keys or not df.set_index(keys).index.is_unique:
+    keys = [c for c in df.columns if c not in (value, "cpu")]
+    axis = name if value == "value" else str(value)
+    if not keys or ("cpu" not in df and not df.set_index(keys).index.is_unique):
         figure = go.Figure(go.Histogram(x=df[value]))
-        figure.update_layout(xaxis_title=str(value), yaxis_title="records", bargap=0.05)
-        return _told(figure, f"{name}: {value} in {len(df):,} records", header)
-    labels = df[keys].astype(str).agg(" ".join, axis=1)
-    total = df[value].astype("float64").groupby(labels).sum().sort_values(ascending=False)
-    return _told(_bars(total, str(value)), f"{name}: {value} by {', '.join(keys)}{_left_out(total)}", header)
+        figure.update_layout(xaxis_title=html.escape(axis), yaxis_title="records", bargap=0.05)
+        return _told(figure, f"{name}: {axis} in {len(df):,} records", header)
+    total = df.groupby(keys, observed=True)[value].sum().astype("float64")
+    if len(keys) == 1 and keys[0] in numbers:
+        return _told(_by_number(total, str(keys[0]), axis), f"{name} by {keys[0]}", header)
+    total = total.sort_values(ascending=False)
+    labels = [" ".join(map(str, key)) if isinstance(key, tuple) else str(key) for key in total.index]
+    figure = _bars(labels, total, [f"{count:,.0f}" for count in total], axis)
+    return _told(figure, f"{name} by {', '.join(map(str, keys))}{f', the {TOP} largest' * (len(total) > TOP)}", header)
 
 
 def rt_task(df: pd.DataFrame, header: Header) -> go.Figure:
     """How late the task woke: a histogram on a logarithmic count, with the median and the 99th percentile."""
-    late = df["latency_ns"].to_numpy() / 1000
-    if not len(late):
+    if "latency_ns" not in df or df.empty:
         return _told(go.Figure(), "No wake-ups", header)
+    late = df["latency_ns"].to_numpy() / 1000
     # Logarithmic bins: a wake-up of 20 us and one of 5 ms are both to be seen.
     edges = np.geomspace(max(late.min(), 0.1), max(late.max(), 0.2) * 1.001, 60)
     counts, _ = np.histogram(late, edges)
@@ -70,35 +85,52 @@ def rt_task(df: pd.DataFrame, header: Header) -> go.Figure:
         figure.add_vline(x=at, line_dash="dash")
         # On a logarithmic axis an annotation is placed by the exponent, a line by the value.
         text = f" p{percent}: {in_words(at * 1000)}"
-        figure.add_annotation(x=np.log10(at), y=1, yref="paper", text=text, showarrow=False, xanchor="left")
-    figure.update_xaxes(type="log", title="wake-up latency, us", range=np.log10(edges[[0, -1]]).tolist())
+        figure.add_annotation(x=np.log10(at), y=1.06, yref="paper", text=text, showarrow=False, xanchor="left")
+    ticks = [m * 10.0**e for e in range(-1, 9) for m in (1, 2, 5) if edges[0] <= m * 10.0**e <= edges[-1]]
+    figure.update_xaxes(type="log", title="wake-up latency", range=np.log10(edges[[0, -1]]).tolist())
+    figure.update_xaxes(tickvals=ticks, ticktext=[in_words(us * 1000) for us in ticks])
     figure.update_yaxes(type="log", title="wake-ups", dtick=1)
     worst = in_words(float(late.max()) * 1000)
     return _told(figure, f"How late {len(late):,} wake-ups were, the latest by {worst}", header)
 
 
-def _bars(values: pd.Series, axis: str) -> go.Figure:
-    """Horizontal bars, the largest on top."""
-    top = values.head(TOP)[::-1]
-    figure = go.Figure(go.Bar(x=top.to_numpy(), y=top.index.astype(str), orientation="h"))
-    figure.update_xaxes(title=axis)
-    figure.update_yaxes(type="category")
+def _bars(names: Sequence[str], values: pd.Series, words: Sequence[str], axis: str) -> go.Figure:
+    """Horizontal bars from the top down, each with its value in words."""
+    top = slice(TOP)
+    labels = [html.escape(str(name)) for name in names[top]]
+    bar = go.Bar(x=values.to_numpy()[top], y=list(range(len(labels))), orientation="h", hovertext=labels)
+    figure = go.Figure(bar)
+    told = [f"{label}  <b>{word}</b>" for label, word in zip(labels, words[top], strict=True)]
+    figure.update_yaxes(autorange="reversed", tickvals=list(range(len(labels))), ticktext=told)
+    figure.update_xaxes(title=html.escape(axis))
     return figure
 
 
-def _left_out(values: pd.Series) -> str:
-    return f", the {TOP} largest" if len(values) > TOP else ""
+def _by_number(values: pd.Series, key: str, axis: str) -> go.Figure:
+    """Upright bars in the order of a numeric key, as a histogram's buckets must stand; empty ends left out."""
+    used = np.flatnonzero(values.to_numpy())
+    values = values.iloc[used[0] : used[-1] + 1] if len(used) else values
+    figure = go.Figure(go.Bar(x=values.index.to_numpy(), y=values.to_numpy()))
+    figure.update_layout(xaxis_title=html.escape(key), yaxis_title=html.escape(axis), bargap=0.05)
+    return figure
+
+
+def _value(mean: float, unit: str, status: str) -> str:
+    if np.isnan(mean):
+        return status
+    return in_words(mean) if unit == "ns" else f"{mean:,.6g}"
 
 
 def _told(figure: go.Figure, title: str, header: Header) -> go.Figure:
-    """Title, and below it the caption that says live or recorded."""
-    caption = header.caption().split("\n")[0]
-    escaped = caption.replace("&", "&amp;").replace("<", "&lt;")  # plotly reads a little HTML
+    """Title, and below it the caption that says live or recorded; letters that the last row can read."""
+    caption: Any = header.caption().split("\n")[0]
     figure.update_layout(
-        title={"text": title, "subtitle": {"text": escaped}},
+        title={"text": html.escape(title), "subtitle": {"text": html.escape(caption)}},
         template="plotly_white",
+        font={"size": 15},
         showlegend=False,
-        height=420,
-        margin={"l": 60, "r": 20, "t": 80, "b": 50},
+        height=460,
+        margin={"l": 70, "r": 20, "t": 95, "b": 60},
     )
+    figure.update_yaxes(automargin=True)
     return figure

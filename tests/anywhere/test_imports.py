@@ -24,8 +24,8 @@ LAYERS = [
     {"abi", "_core"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-SAME_ROW = {("rt", "sched"), ("__init__", "accessor"), ("__main__", "magics")}
-"""rt stands on sched; the top row's own are its entrances."""
+SAME_ROW = {("__init__", "accessor"), ("__main__", "magics")}
+"""The entrances."""
 
 
 def _imports(tree: ast.AST) -> set[str]:

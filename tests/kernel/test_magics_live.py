@@ -15,7 +15,11 @@ import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from rtnb.recording import Recording, load
+from rtnb import schema, strace
+from rtnb.errors import NotPermitted
+from rtnb.magics import RtnbMagics
+from rtnb.magics.arguments import parse
+from rtnb.recording import Header, Recording, load
 
 COUNT = """
 struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); __type(key, u32); __type(value, u64); }
@@ -119,6 +123,9 @@ BAD = {
     "%rt_task --policy fifo --priority 100": "BadInput: priority 100",
     "%rt_task --cpu 4096": "BadInput: cpu 4096",
     "%%perf_stat ls\n1": "UsageError: ",
+    "%strace -o calls.txt ls": "is not a variable's name",
+    "%rt_task --duraton 1s": "did you mean --duration?",
+    "%strace --sav x ls": "did you mean --save?",
 }
 
 
@@ -144,22 +151,70 @@ def test_a_program_that_the_verifier_rejects(shell: InteractiveShell, capsys: py
     assert "line 3" in shown
 
 
-def test_or_with_a_path_that_is_no_recording(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
-    """Refused (no kernel has that policy budget for nobody), then the fallback itself is no recording."""
-    from rtnb.recording import live_or
+def test_or_must_name_a_recording_of_the_kind_also_where_it_is_not_needed(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    shell.run_cell("%strace --or /etc true")
+    assert capsys.readouterr().out.startswith("BadRecording: load /etc: not a recording: it holds no header.json")
+    Recording(Header("strace", ("ls",), "test"), {"calls": schema.empty(strace.Call)}).save(tmp_path / "r")
+    shell.run_cell(f"%perf_stat --or {tmp_path}/r true")
+    assert "it is a recording of strace, not of perf_stat" in capsys.readouterr().out
+
+
+def test_a_recording_of_something_else_says_so(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    Recording(Header("strace", ("ls",), "test"), {"calls": schema.empty(strace.Call)}).save(tmp_path / "r")
+    magics = RtnbMagics(shell)
 
     def refused() -> Recording:
-        raise shell.user_ns["rtnb"].errors.NotPermitted("a", "b")
+        raise NotPermitted("PTRACE_SEIZE", "nobody may trace here")
 
-    shell.run_cell("import rtnb, rtnb.errors")
-    shell.user_ns["live"] = lambda: live_or(refused, "/etc")
-    shell.run_cell("live()")
-    assert capsys.readouterr().out.startswith("BadRecording: load /etc: not a recording: it holds no header.json")
+    args = parse(magics.strace, f"--or {tmp_path}/r true")
+    magics._run(args, "strace", ("ls",), refused)
+    assert "something else" not in capsys.readouterr().out
+    magics._run(args, "strace", ("true",), refused)
+    assert "it was recorded from something else than this cell asks for" in capsys.readouterr().out
+
+
+@_needs("perf.software")
+def test_what_a_cell_counted_before_its_error_is_kept(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = shell.run_cell("%%perf_stat -o kept -e page-faults\n1 / 0")
+    assert isinstance(result.error_in_exec, ZeroDivisionError)
+    shown = capsys.readouterr().out
+    assert "skins.py" not in shown
+    assert "cell.py" not in shown
+    assert len(shell.user_ns["kept"].frame) == 1
+
+
+@_needs("perf.software")
+def test_threads_older_than_the_cell_are_told(shell: InteractiveShell) -> None:
+    import queue
+
+    jobs: queue.Queue[int] = queue.Queue()
+
+    def work() -> None:
+        while n := jobs.get():
+            sum(range(n))
+            jobs.task_done()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    shell.user_ns["jobs"] = jobs
+    shell.run_cell("%%perf_stat -o idle -e page-faults\nfor _ in range(10): sum(range(1_000_000))")
+    shell.run_cell("%%perf_stat -o busy -e page-faults\njobs.put(20_000_000); jobs.join()")
+    jobs.put(0)
+    thread.join()
+    assert not shell.user_ns["idle"].header.notes
+    assert "CPU time of threads that were there before" in shell.user_ns["busy"].header.caption()
 
 
 INTERRUPTED = {
     "strace": "%strace -o kept sleep 60",
     "perf_stat": "%perf_stat -o kept -e page-faults sleep 60",
+    "perf_stat cell": "%%perf_stat -o kept -e page-faults\nimport time; time.sleep(60)",
     "bpf": f"%%bpf --duration 60s -o kept\n{COUNT}",
     "rt_task": "%rt_task --policy other --duration 60s -o kept",
 }
