@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rtnb import caps
+from rtnb.abi import bpf
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -65,10 +67,23 @@ def _state() -> dict[str, object]:
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
-    before = _state()
+    before, programs = _state(), _programs()
     yield
     after = _state()
     assert after == before
+    assert after["policy"] == os.SCHED_OTHER
+    end = time.monotonic() + 5
+    while left := _programs() - programs:  # the kernel lets go of a program a moment after its last descriptor
+        assert time.monotonic() < end, f"BPF programs left: {left}"
+        time.sleep(0.05)
+
+
+def _programs() -> set[int]:
+    """The ids of all BPF programs in the kernel; none where this process may not see them."""
+    try:
+        return set(bpf.prog_ids())
+    except OSError:
+        return set()
 
 
 @pytest.fixture(scope="session")

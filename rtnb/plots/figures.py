@@ -85,7 +85,7 @@ def rt_task(df: pd.DataFrame, header: Header) -> go.Figure:
         figure.add_vline(x=at, line_dash="dash")
         # On a logarithmic axis an annotation is placed by the exponent, a line by the value.
         text = f" p{percent}: {in_words(at * 1000)}"
-        figure.add_annotation(x=np.log10(at), y=1.06, yref="paper", text=text, showarrow=False, xanchor="left")
+        figure.add_annotation(x=np.log10(at), y=1.07, yref="paper", text=text, showarrow=False, xanchor="left")
     ticks = [m * 10.0**e for e in range(-1, 9) for m in (1, 2, 5) if edges[0] <= m * 10.0**e <= edges[-1]]
     figure.update_xaxes(type="log", title="wake-up latency", range=np.log10(edges[[0, -1]]).tolist())
     figure.update_xaxes(tickvals=ticks, ticktext=[in_words(us * 1000) for us in ticks])
@@ -129,8 +129,8 @@ def _told(figure: go.Figure, title: str, header: Header) -> go.Figure:
         template="plotly_white",
         font={"size": 15},
         showlegend=False,
-        height=460,
-        margin={"l": 70, "r": 20, "t": 95, "b": 60},
+        height=480,
+        margin={"l": 70, "r": 20, "t": 120, "b": 60},
     )
     figure.update_yaxes(automargin=True)
     return figure

@@ -25,8 +25,3 @@ def test_generated_pages_are_fresh() -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
         assert target.startswith("http") or (page.parent / target).exists(), f"{page.name} links to {target}"
-
-
-def test_docs_name_no_path_of_a_machine() -> None:
-    for page in PAGES:
-        assert "/work/" not in page.read_text()
