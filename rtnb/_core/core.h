@@ -5,6 +5,7 @@
  *     rtnb-core trace   ...   the ptrace loop of %strace        (trace.c)
  *     rtnb-core sample  ...   the wake-up loop of %rt_task      (sample.c)
  *     rtnb-core gate    ...   a command that waits until it is watched   (gate.c)
+ *     rtnb-core watch         ends a command whose notebook was killed   (watch.c)
  *     rtnb-core probe   WHAT  may this process ...?             (policy.c; the exit status is the errno)
  *
  * The contract, which the Python side (rtnb/strace, rtnb/rt) relies on:
@@ -33,6 +34,7 @@ int trace_main(int argc, char **argv);
 int sample_main(int argc, char **argv);
 int probe_main(int argc, char **argv);
 int gate_main(int argc, char **argv);
+int watch_main(void);
 
 /* rtnb-core sample -s STATUS_FD -m MAP_FD -P POLICY -p PRIORITY [-c CPU] -i PERIOD_NS -n RELEASES
  *

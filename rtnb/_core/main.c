@@ -15,6 +15,8 @@ int main(int argc, char **argv)
 		return probe_main(argc - 1, argv + 1);
 	if (argc > 1 && !strcmp(argv[1], "gate"))
 		return gate_main(argc - 1, argv + 1);
-	fprintf(stderr, "usage: rtnb-core trace|sample|gate|probe ... (a part of the Python package rtnb)\n");
+	if (argc > 1 && !strcmp(argv[1], "watch"))
+		return watch_main();
+	fprintf(stderr, "usage: rtnb-core trace|sample|gate|watch|probe ... (a part of the Python package rtnb)\n");
 	return 2;
 }

@@ -5,11 +5,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from rtnb import caps
+from rtnb.abi.interrupt import held
+from rtnb.bpf import prelude
 from rtnb.bpf.compiler import Compiled, compile
 from rtnb.bpf.gate import Gate
 from rtnb.bpf.program import Program
@@ -33,6 +37,7 @@ class _Watched:
     ns: int
     interrupted: bool
     exit_status: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 def run(
@@ -62,15 +67,17 @@ def run(
        calls
     0     30
     """
+    caps.linux("bpf")
     limit_ns = None if duration is None else duration_ns(duration, unit="s")
     argv = None if command is None else as_argv(command)
     with contextlib.ExitStack() as opened:
         alive = opened.enter_context(_pidfd(pid)) if pid is not None else None
         compiled = compile(source)
-        gate = opened.enter_context(Gate(argv)) if argv else None
-        target = pid or (gate.pid if gate else 0)
-        program = opened.enter_context(Program(compiled, target))
-        program.attach(target)
+        with held():  # an interrupt ends it before it began, and what there is by then is closed
+            gate = opened.enter_context(Gate(argv)) if argv else None
+            target = pid or (gate.pid if gate else 0)
+            program = opened.enter_context(Program(compiled, target))
+            program.attach(target)
         watched = _while_it_runs(program, gate, limit_ns) if gate else _for_a_while(program, limit_ns, alive, progress)
         program.detach()
         return _recording(program, watched, argv, pid)
@@ -81,7 +88,8 @@ def _while_it_runs(program: Program, gate: Gate, limit_ns: int | None) -> _Watch
     gate.open()
     timeout = None if limit_ns is None else limit_ns / 1e9
     ended: Ended = gate.command.wait(timeout, program.poll, every_s=POLL_S)
-    return _Watched(time.monotonic_ns() - start, ended.interrupted, ended.exit_status)
+    notes = (f"the command was ended by the duration of {in_words(limit_ns or 0)}",) if ended.timed_out else ()
+    return _Watched(time.monotonic_ns() - start, ended.interrupted, ended.exit_status, notes)
 
 
 def _for_a_while(
@@ -132,7 +140,7 @@ def _recording(program: Program, watched: _Watched, argv: list[str] | None, pid:
         interrupted=watched.interrupted,
         lost=program.lost(),
         duration_ns=watched.ns,
-        notes=tuple(program.notes(tables, in_words(watched.ns))),
+        notes=(*watched.notes, *program.notes(tables, in_words(watched.ns)), *_advice(program, pid)),
         details={
             "command": argv or [],
             "pid": pid or 0,
@@ -141,3 +149,13 @@ def _recording(program: Program, watched: _Watched, argv: list[str] | None, pid:
         },
     )
     return Recording(header, tables)
+
+
+def _advice(program: Program, pid: int | None) -> Iterator[str]:
+    """What the cell asks for and does not get."""
+    words = prelude.read(program.compiled.source).words
+    uprobes = any(re.match("u(ret)?probe/", section) for section in program.sections().values())
+    if pid is not None and not uprobes and not words & {prelude.TARGET_PID, "FILTER_PID"}:
+        yield f"every process was seen: put FILTER_PID(); at the start of a program to leave out all but {pid}"
+    if "bpf_printk" in words:
+        yield "bpf_printk writes to the trace pipe, which rtnb does not read: use a ring buffer"

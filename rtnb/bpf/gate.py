@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from rtnb import _core
-from rtnb.command import Command, cannot_start
+from rtnb.command import Command, Watcher, cannot_start
 from rtnb.errors import NoSuchCommand, NotSupported
 
 __all__ = ["Gate"]
@@ -32,18 +33,21 @@ class Gate:
             core = _core.path()
         except OSError as e:
             raise NotSupported(f"run {argv[0]}", str(e.strerror), "install a C compiler, then rtnb anew") from e
-        self._ours, theirs = socket.socketpair()
-        try:
-            self.command = Command([core, "gate", str(theirs.fileno()), path, *argv], pass_fds=(theirs.fileno(),))
-        except NoSuchCommand as e:  # a word with a NUL byte, or too many words: say it of the command, not of the gate
-            self._ours.close()
-            raise cannot_start(argv, e.__cause__ if isinstance(e.__cause__, OSError) else OSError(0, e.why)) from e
-        except BaseException:
-            self._ours.close()
-            raise
-        finally:
+        with contextlib.ExitStack() as opened:
+            watcher = opened.enter_context(Watcher())
+            self._ours, theirs = map(opened.enter_context, socket.socketpair())
+            self.command = opened.enter_context(self._waiting(core, theirs, path, watcher))
             theirs.close()
+            self._opened = opened.pop_all()
         self.pid = self.command.pid
+
+    def _waiting(self, core: str, theirs: socket.socket, path: str, watcher: Watcher) -> Command:
+        fd = theirs.fileno()
+        try:
+            return Command([core, "gate", str(fd), path, *self._argv], pass_fds=(fd,), watcher=watcher)
+        except NoSuchCommand as e:  # a word with a NUL byte, or too many words: say it of the command, not of the gate
+            error = e.__cause__ if isinstance(e.__cause__, OSError) else OSError(0, e.why)
+            raise cannot_start(self._argv, error) from e
 
     def __enter__(self) -> Gate:
         return self
@@ -51,8 +55,7 @@ class Gate:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ours.close()
-        self.command.kill()
+        self._opened.close()
 
     def open(self) -> None:
         """Let it run. Raises NoSuchCommand where the kernel will not execute it."""

@@ -11,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rtnb import schema
+from rtnb import caps, schema
 from rtnb.caps.perf import taken_away
-from rtnb.command import Command, Ended, as_argv
+from rtnb.command import Command, Ended, Watcher, as_argv
 from rtnb.errors import BadInput
 from rtnb.perf.counters import Counters, frame, notes
 from rtnb.perf.names import Asked, parse
@@ -31,7 +31,8 @@ def stat(command: str | Sequence[str], *, event: str | Sequence[str] | None = No
 
     The table "counters" (perf.counters) has a row per event and run. The command's threads, children and theirs are
     counted, from its exec on; what rtnb does is not. A program that gains privileges (set-uid) is not counted by the
-    kernel, and the rows say so. On an interrupt: what had been counted by then.
+    kernel: the rows say so of the command itself, and cannot of a program that it starts. On an interrupt: what had
+    been counted by then.
     Raises BadInput, NoSuchCommand; NotSupported or NotPermitted where not one event can be counted.
 
     >>> stat("true", event="page-faults,cycles").frame[["event", "value", "status"]]
@@ -39,16 +40,18 @@ def stat(command: str | Sequence[str], *, event: str | Sequence[str] | None = No
     0  page-faults     48        counted
     1       cycles   <NA>  not supported
     """
+    caps.linux("perf_stat")
     asked, argv = parse(event), as_argv(command)
     if not isinstance(repeat, int) or isinstance(repeat, bool) or repeat < 1:
         raise BadInput(f"repeat {repeat!r}", "must be a whole number above zero", "for example: -r 5")
     rows: list[tuple[Any, ...]] = []
     ends: list[Ended] = []
-    for run in range(repeat):
-        ends.append(_run(argv, asked, run, rows))
-        if ends[-1].interrupted:
-            rows = [_cut_short(row) if row[0] == run else row for row in rows]
-            break
+    with Watcher() as watcher:  # before there are counters: it would inherit them, and its exec enable them
+        for run in range(repeat):
+            ends.append(_run(argv, asked, run, rows, watcher))
+            if ends[-1].interrupted:
+                rows = [_cut_short(row) if row[0] == run else row for row in rows]
+                break
     return _recording(
         rows,
         asked,
@@ -65,14 +68,14 @@ def _cut_short(row: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple((told | {"status": "interrupted", "why": "this run was interrupted"}).values())
 
 
-def _run(argv: list[str], asked: Sequence[Asked], run: int, rows: list[tuple[Any, ...]]) -> Ended:
+def _run(argv: list[str], asked: Sequence[Asked], run: int, rows: list[tuple[Any, ...]], watcher: Watcher) -> Ended:
     # The command inherits the disabled counters of this thread, and its exec enables them there and not here:
     # no process has to stand at the start line, and none of our own work is counted.
     with Counters(asked, "enable_on_exec") as counters:
         start = time.monotonic_ns()
-        with Command(argv) as child:
+        with Command(argv, watcher=watcher) as child:
             end = child.wait()
-        rows += counters.read(run, time.monotonic_ns() - start, taken_away(argv[0]))
+        rows += counters.read(run, end.at_ns - start, taken_away(argv[0]))
     return end
 
 
@@ -100,6 +103,7 @@ class counting:  # lower case, as contextlib's
         return self._recording
 
     def __enter__(self) -> counting:
+        caps.linux("perf_stat")
         self._older = _older_threads()
         self._counters = Counters(self._asked)
         self._start = time.monotonic_ns()

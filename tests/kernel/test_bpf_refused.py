@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,17 @@ import pytest
 
 from rtnb import bpf, caps
 from rtnb.abi import bpf as abi
-from rtnb.errors import BadInput, CompileError, NoSuchCommand, NoSuchTask, NotPermitted, NotSupported, VerifierError
+from rtnb.errors import (
+    BadInput,
+    CompileError,
+    NoSuchCommand,
+    NoSuchTask,
+    NotPermitted,
+    NotSupported,
+    RtnbError,
+    Unavailable,
+    VerifierError,
+)
 
 pytestmark = pytest.mark.needs("bpf.compiler", "bpf.libbpf", "bpf.btf", "bpf.load", "bpf.raw_tp")
 
@@ -171,6 +182,13 @@ SEC("raw_tp/sys_enter") int f(void *ctx) {
     assert "bpf_ringbuf_submit" in e.value.hint
 
 
+def test_a_read_through_null_is_not_taken_for_a_missing_return() -> None:
+    body = "int *p = (void *)0;\n return *p;"
+    with pytest.raises(VerifierError, match=r"line 2: R0 !read_ok") as e:
+        bpf.run(NOTHING.replace("return 0;", body))
+    assert "a read through NULL" in e.value.hint
+
+
 # ---- names, maps, times, tasks ----
 
 
@@ -233,6 +251,33 @@ def test_what_this_kernel_refuses_gives_the_doctors_reason(section: str) -> None
 def test_a_map_that_means_nothing_says_so(definition: str, says: str) -> None:
     with pytest.raises(BadInput, match=says):
         bpf.run(f'struct {{ {definition} }} m SEC(".maps");\n{NOTHING}', duration="1s")
+
+
+NO_TABLE = [
+    ("long hist[2000];", "hist[3]++", "global variable hist: it would make 2,000 columns"),
+    (
+        "struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 4096); __type(value, u32[2000]); } r"
+        ' SEC(".maps");',
+        "",
+        "ring buffer r: it would make 2,000 columns",
+    ),
+    (
+        "struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 4); __type(key, u32); __type(value, u32); } "
+        + "m" * 70 + ' SEC(".maps");',
+        "",
+        "table name 'm{70}': a table's name is up to 64 letters",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("definition", "body", "says"), NO_TABLE)
+def test_what_makes_no_table_is_refused_before_the_command_runs(
+    definition: str, body: str, says: str, tmp_path: Path
+) -> None:
+    source = f'{definition}\nSEC("raw_tp/sys_enter") int f(void *ctx) {{ {body}; return 0; }}'
+    with pytest.raises(BadInput, match=says):
+        bpf.run(source, command=["touch", str(tmp_path / "ran")])
+    assert not (tmp_path / "ran").exists()
 
 
 def test_maps_that_make_no_frame_are_named() -> None:
@@ -298,6 +343,36 @@ def test_without_clang_ziglang_compiles_and_without_both_it_says_so(monkeypatch:
     with pytest.raises(NotSupported, match="there is no clang") as e:
         bpf.compile(NOTHING + "// by nothing")
     assert "pip install ziglang" in e.value.hint
+
+
+def test_where_no_file_can_be_written_clang_is_not_to_blame(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/proc/nowhere")
+    with pytest.raises(RtnbError, match="no temporary directory can be made") as e:
+        bpf.compile(NOTHING + "// nowhere to write")
+    assert "TMPDIR" in e.value.hint
+    assert not isinstance(e.value, Unavailable)
+    assert isinstance(e.value.__cause__, OSError)
+
+
+def test_what_libbpf_says_is_said_to_the_thread_that_asked() -> None:
+    """A refused load, and while libbpf still prints, a load in another thread."""
+    lib = bpf.libbpf
+    said = threading.Event()
+    failed: list[str] = []
+
+    def refused() -> None:
+        lib._print(0, b"libbpf: mine\n", 0)
+        said.wait(20)
+        failed.append("".join(lib._printed.lines))
+
+    thread = threading.Thread(target=refused)
+    thread.start()
+    with bpf.load(NOTHING) as program:
+        program.attach()
+    said.set()
+    thread.join()
+    assert failed == ["libbpf: mine\n"]
+    assert lib._printed.lines == []
 
 
 # ---- no right ----
@@ -366,6 +441,61 @@ def test_without_privilege_bad_c_is_still_told_as_such() -> None:
 COUNT = 'long n; SEC("raw_tp/sys_enter") int f(void *ctx) { __sync_fetch_and_add(&n, 1); return 0; }'
 
 
+def interrupting(call: Callable[..., object]) -> Callable[..., object]:
+    """The same call, and an interrupt that comes while it is under way."""
+
+    def interrupted(*args: object, **kwargs: object) -> object:
+        result = call(*args, **kwargs)
+        os.kill(os.getpid(), signal.SIGINT)
+        return result
+
+    return interrupted
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+@pytest.mark.parametrize("call", ["bpf_object__open_mem", "bpf_object__load", "bpf_program__attach", "bpf_map__fd"])
+def test_an_interrupt_before_the_watching_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, call: str, by_hand: bool
+) -> None:
+    source = (
+        'struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 4096); __type(value, int); } r SEC(".maps");'
+    )
+    library = bpf.libbpf._lib()
+    monkeypatch.setattr(library, call, interrupting(getattr(library, call)))
+    with pytest.raises(KeyboardInterrupt):
+        if by_hand:
+            with bpf.load(source + NOTHING) as program:
+                program.attach()
+        else:
+            bpf.run(source + NOTHING, command="sleep 60")
+
+
+@pytest.mark.needs("bpf.tracepoint")
+@pytest.mark.parametrize("call", ["tracepoint_open", "_number"])
+def test_an_interrupt_while_a_tracepoint_is_opened_leaves_nothing(monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    where = abi if call == "tracepoint_open" else bpf.attach
+    monkeypatch.setattr(where, call, interrupting(getattr(where, call)))
+    with pytest.raises(KeyboardInterrupt):
+        bpf.run(probe("tp/syscalls/sys_enter_getppid"), duration="60s")
+
+
+def test_an_interrupt_while_clang_runs_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    slow = ["sh", "-c", "kill -INT $PPID; exec sleep 60"]
+    monkeypatch.setattr("rtnb.bpf.compiler.clang", lambda: slow)
+    with pytest.raises(KeyboardInterrupt):
+        bpf.run(NOTHING + "// slow", command="sleep 60")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("call", ["tracepoint_open", "probe_open", "prog_load", "raw_tracepoint_open"])
+def test_an_interrupted_probe_of_the_doctor_leaves_nothing(monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    monkeypatch.setattr(abi, call, interrupting(getattr(abi, call)))
+    name = {"tracepoint_open": "bpf.tracepoint", "probe_open": "bpf.uprobe"}.get(call, "bpf.raw_tp")
+    with pytest.raises(KeyboardInterrupt):
+        caps.ask(name)
+
+
 @pytest.mark.parametrize("command", [None, "sleep 60"])
 def test_an_interrupt_keeps_what_has_come(command: str | None) -> None:
     def interrupt() -> None:
@@ -383,7 +513,7 @@ def test_an_interrupt_keeps_what_has_come(command: str | None) -> None:
 
 
 def test_a_killed_notebook_leaves_no_program_and_no_command(tmp_path: Path) -> None:
-    program = f"from rtnb import bpf; bpf.run({COUNT!r}, command=['sleep', '60'])"
+    program = f"from rtnb import bpf; bpf.run({COUNT!r}, command=['sh', '-c', 'sleep 60; true'])"
     with subprocess.Popen([sys.executable, "-c", program]) as notebook:
         until(lambda: notebook.poll() is not None or bool(loaded(notebook.pid)), "the program to be loaded")
         ids = loaded(notebook.pid)
@@ -392,11 +522,21 @@ def test_a_killed_notebook_leaves_no_program_and_no_command(tmp_path: Path) -> N
         def children() -> list[str]:
             return Path(f"/proc/{notebook.pid}/task/{notebook.pid}/children").read_text().split()
 
-        def sleeping() -> list[str]:
-            return [pid for pid in children() if Path(f"/proc/{pid}/comm").read_text() == "sleep\n"]
+        def shells() -> list[str]:
+            return [pid for pid in children() if Path(f"/proc/{pid}/comm").read_text() == "sh\n"]
 
-        until(lambda: bool(sleeping()), "the command to run")
-        (command,) = sleeping()
+        until(lambda: bool(shells()), "the command to run")
+        (shell,) = shells()
+        theirs = Path(f"/proc/{shell}/task/{shell}/children")
+        until(lambda: bool(theirs.read_text()), "its child to run")
+        commands = [shell, *theirs.read_text().split()]
         notebook.kill()
     until(lambda: not ids & set(abi.prog_ids()), "the programs to be unloaded")
-    until(lambda: not Path(f"/proc/{command}").exists(), "the command to end")
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in commands), "the command and its child to end")
+
+
+def test_a_command_that_the_duration_ended_is_told() -> None:
+    recording = bpf.run(COUNT, duration="20ms", command="sleep 60")
+    assert "the command was ended by the duration of 20 ms" in recording.header.notes
+    assert (recording.header.exit_status, recording.header.interrupted) == (-2, False)
+    assert not any("duration" in note for note in bpf.run(COUNT, duration="20s", command="true").header.notes)

@@ -7,6 +7,7 @@ that touches none. Switches and CPU time lie between what the victim and the ker
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import io
 import json
@@ -14,10 +15,12 @@ import mmap
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +28,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from rtnb import caps, perf
+from rtnb import _core, caps, perf
 from rtnb.abi.capability import effective
 from rtnb.caps.perf import paranoid
 from rtnb.errors import BadInput, NoSuchCommand, NotSupported
@@ -245,6 +248,36 @@ def test_an_interrupt_returns_what_was_counted() -> None:
     assert recording.header.exit_status == -2
     assert recording.frame.run.tolist() == [0]
     assert recording.frame.value.item() > 0
+
+
+@pytest.mark.needs("core.run")
+def test_a_killed_notebook_leaves_nothing_of_the_command() -> None:
+    script = "echo $$; sleep 7777; true"
+    program = f"from rtnb import perf; perf.stat(['sh', '-c', {script!r}], event='task-clock')"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as notebook:
+        assert notebook.stdout
+        group = int(notebook.stdout.readline())  # the command leads it
+        notebook.kill()
+    try:
+        end = time.monotonic() + 10
+        with contextlib.suppress(ProcessLookupError):
+            while time.monotonic() < end:
+                os.killpg(group, 0)
+                time.sleep(0.01)
+            pytest.fail("the command runs on")
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+
+
+@kernel_side
+@pytest.mark.needs("core.run")
+@pytest.mark.usefixtures("fixed_addresses")
+def test_the_watcher_is_not_counted(victim: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = victim["perf_pages"]
+    watched = faults(program, "05")
+    monkeypatch.setattr(_core, "__file__", str(tmp_path / "__init__.py"))
+    assert faults(program, "05") == watched
 
 
 def test_an_interrupted_block_keeps_its_counts() -> None:
