@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
+import html
 import json
 import os
 import platform
 import re
 import shlex
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,8 +27,9 @@ import pandas as pd
 
 from rtnb import schema
 from rtnb.errors import BadInput, BadRecording, Unavailable
+from rtnb.text import printable
 
-__all__ = ["FORMAT", "Header", "Recording", "Tables", "live_or", "load", "load_header"]
+__all__ = ["FORMAT", "Header", "Recording", "Tables", "check_name", "live_or", "load", "load_header"]
 
 FORMAT = "rtnb-recording/1"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -65,13 +69,13 @@ class Header:
     """What only this kind has, plain JSON."""
 
     def caption(self) -> str:
-        """One line, or one a note: live or recorded, what, where, how it ended.
+        """One line, or one a note: live or recorded, what, where, how it ended. No control characters.
 
         >>> Header("strace", ("ls",), "ptrace (C)", kernel="6.18.44", exit_status=0).caption()
         'live · strace ls · kernel 6.18.44 · exit 0'
         """
-        source = self.source[0] if len(self.source) == 1 else shlex.join(self.source)
-        source = "cell" if "\n" in source.strip() else source.strip()
+        source = self.source[0].strip() if len(self.source) == 1 else shlex.join(self.source)
+        source = "cell" if len(self.source) == 1 and "\n" in source else printable(source)
         source = source if len(source) <= 60 else source[:57] + "..."
         parts = [self.mode if self.mode == "live" else f"recorded {self.started[:10]}"]
         parts += [f"{self.kind} {source}".strip(), f"kernel {self.kernel}"]
@@ -86,7 +90,7 @@ class Header:
         lines = [" · ".join(parts)]
         if self.refused:
             lines.append(f"not live because {self.refused}")
-        return "\n".join([*lines, *self.notes])
+        return "\n".join(map(printable, [*lines, *self.notes]))
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON: what is saved, and what travels in `df.attrs["rtnb"]`."""
@@ -103,8 +107,12 @@ class Header:
         if strange := raw.keys() - known.keys():
             raise TypeError(f"the header has unknown fields {', '.join(sorted(strange))}")
         for name, value in raw.items():
-            if not isinstance(value, _JSON_TYPES[str(known[name])]) or (known[name] == "int" and value is True):
-                raise TypeError(f"the header's {name} is {type(value).__name__}, not {known[name]}")
+            wanted = str(known[name])
+            # To Python True is an int.
+            if not isinstance(value, _JSON_TYPES[wanted]) or (isinstance(value, bool) and wanted != "bool"):
+                raise TypeError(f"the header's {name} is {type(value).__name__}, not {wanted}")
+        if below := [name for name in ("lost", "duration_ns") if raw.get(name, 0) < 0]:
+            raise ValueError(f"the header's {below[0]} is below zero")
         texts = {n: tuple(map(str, raw[n])) for n in ("source", "notes") if n in raw}
         return cls(**{**raw, **texts})
 
@@ -138,23 +146,27 @@ class Tables(Mapping[str, pd.DataFrame]):
         return "\n\n".join(f"{n}: {len(f):,} rows\n{f}" for n, f in self.items()) or "no tables"
 
     def _repr_html_(self) -> str:
-        parts = (f"<p><b>{n}</b>: {len(f):,} rows</p>{f._repr_html_()}" for n, f in self.items())
+        parts = (f"<p><b>{html.escape(n)}</b>: {len(f):,} rows</p>{f._repr_html_()}" for n, f in self.items())
         return "".join(parts) or "no tables"
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A header and its tables, by name. Frozen; its repr is its caption."""
+    """A header and its tables, by name. Frozen; its repr is its caption.
+
+    The frames are shallow copies of those it is made of: the header travels in theirs alone.
+    """
 
     header: Header
     tables: Mapping[str, pd.DataFrame]
 
     def __post_init__(self) -> None:
-        raw = self.header.to_json()
+        raw, tables = self.header.to_json(), {}
         for name, df in self.tables.items():
-            if not _NAME.fullmatch(name):
-                raise BadInput(f"recording: table name {name!r}", "a table's name is letters, digits, _ . or -")
-            schema.mark(df, table=df.attrs.get("rtnb", {}).get("table", f"{self.header.kind}.{name}"), header=raw)
+            check_name(name)
+            table = df.attrs.get("rtnb", {}).get("table", f"{self.header.kind}.{name}")
+            tables[name] = schema.mark(df.copy(deep=False), table=table, header=raw)
+        object.__setattr__(self, "tables", tables)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{n}: {len(df):,} rows" for n, df in self.tables.items())
@@ -166,45 +178,102 @@ class Recording:
         return next(iter(self.tables.values())) if len(self.tables) == 1 else Tables(self.tables)
 
     def with_header(self, **changes: Any) -> Recording:
-        """The same tables under a changed header."""
+        """The same tables under a changed header; this recording stays as it is."""
         return Recording(dataclasses.replace(self.header, **changes), self.tables)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the folder `path`: whole or not at all. Only a recording is overwritten.
 
+        A frame that no longer is as its table declares, since columns were added or left out, is kept as it is.
         Raises BadInput where `path` exists and is not a recording, or cannot be written.
         """
-        target = Path(path).expanduser()
+        tried = f"save {os.fspath(path)}"
         try:
+            target = _folder(path)
             if target.exists() and not (target / "header.json").is_file():
-                raise BadInput(f"save {target}", "it exists and is not a recording", "choose a new path")
+                raise BadInput(tried, "it exists and is not a recording", "choose a new path")
             target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
-                _write(self, fresh := Path(scratch) / "new")
-                if target.exists():
-                    target.rename(Path(scratch) / "old")
-                fresh.rename(target)
-        except OSError as e:
-            raise BadInput(f"save {target}", f"cannot be written ({e.strerror or e})", "choose another path") from e
+            _write_beside(self, target)
+        except BadInput:
+            raise
+        except (OSError, ValueError, RuntimeError) as e:
+            raise BadInput(tried, f"cannot be written ({_said(e)})", "choose another path") from e
         return target
+
+
+def _folder(path: str | os.PathLike[str]) -> Path:
+    """The path, ~ included. Raises ValueError and RuntimeError for what can be no path."""
+    folder = Path(path).expanduser()
+    if b"\0" in os.fsencode(folder):
+        raise ValueError("a path holds no NUL")
+    return folder
+
+
+def _said(error: Exception) -> str:
+    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(words.split())[:200]
+
+
+def check_name(name: str) -> None:
+    """May a table be called so? Raises BadInput."""
+    if not _NAME.fullmatch(name):
+        raise BadInput(f"recording: table name {name!r}", "a table's name is up to 64 letters, digits, _ . or -")
+
+
+def _write_beside(recording: Recording, target: Path) -> None:
+    """Write into a folder next to `target`, and let that take its place."""
+    scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=".rtnb-"))
+    fresh, old = scratch / "new", scratch / "old"
+    try:
+        _write(recording, fresh)
+        _replace(target, fresh, old)
+    finally:
+        # The old recording goes only once there is one in its place.
+        if target.exists() or not old.exists():
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _replace(target: Path, fresh: Path, old: Path) -> None:
+    """Put `fresh` where `target` is, which goes to `old`, and comes back should anything go wrong.
+
+    Of two at the same time one may find that the other's recording is there by now: its own is not, hence BadInput.
+    """
+    try:
+        if target.exists():
+            target.rename(old)
+        fresh.rename(target)
+    except BaseException as e:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        if isinstance(e, OSError) and e.errno in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
+            why = "another recording was saved there at the same time"
+            raise BadInput(f"save {target}", why, "give each its own path") from e
+        raise
 
 
 def _write(recording: Recording, folder: Path) -> None:
     folder.mkdir()
     tables = {}
     for name, df in recording.tables.items():
-        bare = df.copy(deep=False)
-        bare.attrs = {}
-        bare.to_parquet(folder / f"{name}.parquet", compression="zstd")
-        declared = schema.TABLES.get(df.attrs["rtnb"]["table"])
-        tables[name] = {
-            "table": df.attrs["rtnb"]["table"],
-            "version": declared.version if declared else 0,
-            "rows": len(df),
-        }
+        _write_table(df, folder / f"{name}.parquet")
+        table = df.attrs["rtnb"]["table"]
+        version = schema.TABLES[table].version if schema.as_declared(df, table) else 0
+        tables[name] = {"table": table, "version": version, "rows": len(df)}
     content = {"format": FORMAT, "header": recording.header.to_json(), "tables": tables}
-    text = json.dumps(content, indent=1, ensure_ascii=False)
-    (folder / "header.json").write_text(text + "\n", encoding="utf-8", errors="surrogateescape")
+    # ASCII: a word of an argv that is no UTF-8 has lone surrogates, which JSON's escapes alone can hold.
+    (folder / "header.json").write_text(json.dumps(content, indent=1) + "\n", encoding="ascii")
+
+
+def _write_table(df: pd.DataFrame, path: Path) -> None:
+    bare = df.copy(deep=False)
+    bare.attrs = {}
+    try:
+        bare.to_parquet(path, compression="zstd")
+    except OSError:
+        raise
+    except Exception as e:  # pyarrow's for what Parquet cannot hold: a column of lists and numbers, two of one name
+        why = f"this frame cannot be stored as Parquet ({_said(e)})"
+        raise BadInput(f"save the table {path.stem}", why, "leave out or convert the columns that were added") from e
 
 
 def load(path: str | os.PathLike[str]) -> Recording:
@@ -212,8 +281,8 @@ def load(path: str | os.PathLike[str]) -> Recording:
 
     Raises BadRecording: no such folder, not a recording, an unknown format or schema version, a damaged file.
     """
-    folder = Path(path).expanduser()
-    with _damage_told(folder):
+    with _damage_told(path):
+        folder = _folder(path)
         raw = _content(folder)
         tables = {name: _read(folder, name, facts) for name, facts in raw["tables"].items()}
         return Recording(_header(raw), tables)
@@ -221,29 +290,35 @@ def load(path: str | os.PathLike[str]) -> Recording:
 
 def load_header(path: str | os.PathLike[str]) -> Header:
     """Read a recording's header alone: what is it, and where from? Raises BadRecording, as load() does."""
-    folder = Path(path).expanduser()
-    with _damage_told(folder):
-        return _header(_content(folder))
+    with _damage_told(path):
+        return _header(_content(_folder(path)))
 
 
 @contextlib.contextmanager
-def _damage_told(folder: Path) -> Iterator[None]:
+def _damage_told(path: str | os.PathLike[str]) -> Iterator[None]:
+    tried = f"load {os.fspath(path)}"
     try:
         yield
     except BadRecording:
         raise
     # pyarrow and json raise what they like on damaged input; whatever it is, the file is what is wrong.
     except Exception as e:
-        raise BadRecording(f"load {folder}", f"the recording is damaged: {' '.join(str(e).split())[:200]}") from e
+        # An error of the kernel's has a number; pyarrow's own OSError for a broken file has none.
+        unread = isinstance(e, OSError) and e.errno and not isinstance(e, FileNotFoundError)
+        why = f"it cannot be read ({_said(e)})" if unread else f"the recording is damaged: {_said(e)}"
+        raise BadRecording(tried, why) from e
 
 
 def _content(folder: Path) -> dict[str, Any]:
     """What header.json holds."""
     tried = f"load {folder}"
-    if not (folder / "header.json").is_file():
-        why = "there is no such folder" if not folder.exists() else "it holds no header.json"
-        raise BadRecording(tried, f"not a recording: {why}", "a recording is a folder made with --save or .save()")
-    raw = json.loads((folder / "header.json").read_text(encoding="utf-8"))
+    try:
+        text = (folder / "header.json").read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError) as e:
+        why = "it holds no header.json" if folder.exists() else "there is no such folder"
+        hint = "a recording is a folder made with --save or .save()"
+        raise BadRecording(tried, f"not a recording: {why}", hint) from e
+    raw = json.loads(text)
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         found = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
         hint = "it may come from a newer rtnb"
@@ -258,19 +333,21 @@ def _header(raw: Mapping[str, Any]) -> Header:
 def _read(folder: Path, name: str, facts: Mapping[str, Any]) -> pd.DataFrame:
     if not _NAME.fullmatch(name):
         raise TypeError(f"table name {name!r}")
-    declared = schema.TABLES.get(str(facts["table"]))  # none, version 0: columns that a cell's own C declared
-    if facts["version"] != (declared.version if declared else 0):
+    table, version = str(facts["table"]), facts["version"]
+    declared = schema.TABLES.get(table)
+    # Version 0: columns as they are, those that a cell's own C declared, or of a frame that was changed.
+    if version != 0 and version != (declared.version if declared else 0):
         reads = f"version {declared.version}" if declared else "none of that name"
-        why = f"unknown schema: table {facts['table']} of version {facts['version']}, this rtnb reads {reads}"
+        why = f"unknown schema: table {table[:60]} of version {str(version)[:20]}, this rtnb reads {reads}"
         raise BadRecording(f"load {folder}", why, "record it anew with --save, or use the rtnb that made it")
     df = pd.read_parquet(folder / f"{name}.parquet", engine="pyarrow")
     if len(df) != facts["rows"]:
         raise TypeError(f"table {name} has {len(df)} rows, the header says {facts['rows']}")
     df.attrs = {}
-    found = {str(column): str(dtype) for column, dtype in df.dtypes.items()}
-    if declared and found != {c.name: c.dtype for c in declared.columns}:
-        raise TypeError(f"table {name} has columns {found}, not those of {declared.name}")
-    return schema.mark(df, table=str(facts["table"]))
+    if version != 0 and not schema.as_declared(df, table):
+        found = {str(column): str(dtype) for column, dtype in df.dtypes.items()}
+        raise TypeError(f"table {name} has columns {found}, not those of {table}")
+    return schema.mark(df, table=table)
 
 
 def live_or(live: Callable[[], Recording], path: str | os.PathLike[str] | None) -> Recording:

@@ -34,7 +34,7 @@ _NOT_TRACING = re.compile(
 
 def attach(opened: libbpf.Object, program: libbpf.ProgramHandle, pid: int = 0) -> None:
     """Attach one program. Raises BadInput, NotPermitted, NotSupported."""
-    section = program.section.lstrip("?")
+    section = program.section
     if found := _NOT_TRACING.match(section):
         raise BadInput(_tried(program), f"{found['kind']} programs are not attached here", refusals.KINDS)
     try:

@@ -8,14 +8,16 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from rtnb import caps
+from rtnb.abi.interrupt import held
 from rtnb.bpf import kernel, prelude
 from rtnb.caps.bpf import clang, headers
-from rtnb.errors import BadInput, CompileError, closest
+from rtnb.errors import BadInput, CompileError, RtnbError, closest
 
 __all__ = ["Compiled", "compile"]
 
@@ -57,7 +59,8 @@ class _Attempt:
 def compile(source: str) -> Compiled:
     """Compile C for the running kernel; the same source is compiled once in a process.
 
-    Raises BadInput (nothing in it), CompileError (with the cell's line), NotSupported (no clang, no libbpf, no BTF).
+    Raises BadInput (nothing in it), CompileError (with the cell's line), NotSupported (no clang, no libbpf, no BTF),
+    RtnbError (nowhere to write a file).
     """
     read = prelude.read(source)
     if not read.words:
@@ -89,17 +92,37 @@ def _clang(source: str, unit: str) -> _Attempt:
         include = headers()
     except OSError as e:
         raise caps.refused("bpf.libbpf", "compile the cell", e) from e
+    options = ["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-c", "-x", "c", "-", "-o", "-", "-isystem", str(include)]
+    options += [f"-D__TARGET_ARCH_{_ARCH.get(platform.machine(), platform.machine())}"]
+    options += ["-fno-color-diagnostics", "-fno-caret-diagnostics", "-Wno-unused-command-line-argument"]
+    with _folder(source) as folder:
+        try:
+            return _ran([*clang(), *options], unit.encode(errors="surrogateescape"), folder)
+        except OSError as e:
+            raise caps.refused("bpf.compiler", "compile the cell", e) from e
+
+
+def _ran(argv: list[str], unit: bytes, folder: str) -> _Attempt:
+    pipe = subprocess.PIPE
+    with ExitStack() as started:
+        with held():  # Popen forgets a child that an interrupt meets while it is being started
+            process = started.enter_context(subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, cwd=folder))
+            started.callback(process.wait)
+            started.callback(process.kill)
+        elf, said = process.communicate(unit)
+        return _Attempt(elf, said.decode("utf-8", "replace"), process.returncode != 0)
+
+
+@contextmanager
+def _folder(source: str) -> Iterator[str]:
+    """Where a file "cell" is: clang reads the lines that it quotes in the object, for the verifier's log, from it."""
     try:
-        argv = [*clang(), "-target", "bpf", "-mcpu=v3", "-O2", "-g", "-c", "-x", "c", "-", "-o", "-"]
-        argv += [f"-D__TARGET_ARCH_{_ARCH.get(platform.machine(), platform.machine())}", "-isystem", str(include)]
-        argv += ["-fno-color-diagnostics", "-fno-caret-diagnostics", "-Wno-unused-command-line-argument"]
         with tempfile.TemporaryDirectory(prefix="rtnb-") as folder:
-            # clang reads the lines that it quotes in the object, for the verifier's log, from the file they name.
             Path(folder, "cell").write_text(source, errors="surrogateescape")
-            done = subprocess.run(argv, input=unit.encode(errors="surrogateescape"), capture_output=True, cwd=folder)
+            yield folder
     except OSError as e:
-        raise caps.refused("bpf.compiler", "compile the cell", e) from e
-    return _Attempt(done.stdout, done.stderr.decode("utf-8", "replace"), done.returncode != 0)
+        hint = "set TMPDIR to a directory that may be written and has room"
+        raise RtnbError("compile the cell", f"no temporary directory can be made ({e.strerror})", hint) from e
 
 
 def _told(source: str, said: str) -> Iterator[tuple[str, str]]:

@@ -56,29 +56,41 @@ class Leaf:
         numbers = self._integers(raw)
         if self.reads == "bool":
             return numbers != 0
-        return _named(numbers, dict(self.words)) if self.reads == "enum" else numbers
+        return self._named(numbers) if self.reads == "enum" else numbers
 
     def _integers(self, raw: Bytes) -> np.ndarray[Any, np.dtype[np.int64]]:
         if not self.bits:
             kind = "i" if self.signed or self.size == 8 else "u"
             return raw.view(f"<{kind}{self.size}")[:, 0].astype(np.int64)
-        wide = np.zeros((len(raw), 8), np.uint8)
-        wide[:, : min(self.size, 8)] = raw[:, :8]
-        value = (wide.view("<u8")[:, 0] >> np.uint64(self.shift)) & np.uint64((1 << self.bits) - 1)
-        top = np.int64(1 << (self.bits - 1)) if self.signed else np.int64(0)
-        return (value.astype(np.int64) ^ top) - top
+        wide = np.zeros((len(raw), 16), np.uint8)
+        wide[:, : self.size] = raw
+        low, high = wide.view("<u8").T
+        value = low >> np.uint64(self.shift)
+        if self.shift:  # 64 bits that do not begin with a byte end in a ninth one
+            value |= high << np.uint64(64 - self.shift)
+        above = 64 - self.bits
+        value <<= np.uint64(above)
+        return value.view(np.int64) >> np.int64(above) if self.signed else (value >> np.uint64(above)).view(np.int64)
+
+    def _named(self, numbers: np.ndarray[Any, np.dtype[np.int64]]) -> pd.Categorical:
+        """An enum's names; a value that has none is shown as its number."""
+        distinct, codes = np.unique(numbers, return_inverse=True)
+        values = distinct.tolist() if self.signed else distinct.view(np.uint64).tolist()
+        words = dict(self.words)
+        return schema.category(codes, [words.get(value, str(value)) for value in values])
 
 
 class Layout:
     """The columns of a type of an object. Raises BadInput for a type that makes too many."""
 
-    def __init__(self, btf: abi.Btf, number: int, bare: str) -> None:
-        """`bare` names the column of a type that has no members."""
+    def __init__(self, btf: abi.Btf, number: int, bare: str, of: str = "") -> None:
+        """`bare` names the column of a type that has no members; `of` says in an error whose type it is."""
         self.size = btf.sizeof(number)
+        if (count := _count(btf, number)) > MOST_COLUMNS:
+            why = f"it would make {count:,} columns, and a frame may have {MOST_COLUMNS:,} of it"
+            hint = "keep it in a map of type BPF_MAP_TYPE_ARRAY, a row an element; bytes as char[N] are one column"
+            raise BadInput(f"%%bpf: {of or btf[number].name or bare}", why, hint)
         self.leaves = tuple(_flattened(btf, number, "", 0, bare))
-        if len(self.leaves) > MOST_COLUMNS:
-            name = btf[number].name or bare
-            raise BadInput(f"%%bpf: {name}", f"it would make {len(self.leaves)} columns", "use char[N] for bytes")
 
     @property
     def names(self) -> list[str]:
@@ -97,6 +109,28 @@ def unlike(name: str, taken: Iterable[str]) -> str:
     """The name, with a number where it is taken."""
     used = set(taken)
     return next(n for n in (name, *(f"{name}_{i}" for i in range(2, len(used) + 3))) if n not in used)
+
+
+def _count(btf: abi.Btf, number: int) -> int:
+    """How many leaves _flattened() would give: counted, for an array may have a million elements."""
+    number = btf.resolve(number)
+    kind = btf[number].kind
+    if kind in (abi.BTF_KIND_STRUCT, abi.BTF_KIND_UNION):
+        return sum(1 if member.bits else _count(btf, member.type) for member in btf.members(number))
+    if kind == abi.BTF_KIND_ARRAY and not _of_bytes(btf, number):
+        element, count = btf.array(number)
+        return count * _count(btf, element)
+    return 1
+
+
+def _of_bytes(btf: abi.Btf, array: int) -> bool:
+    """Whether an array is one column: of char, u8 and the like."""
+    element = btf.resolve(btf.array(array)[0])
+    return (
+        btf[element].kind == abi.BTF_KIND_INT
+        and btf.sizeof(element) == 1
+        and not btf.encoding(element) & abi.BTF_INT_BOOL
+    )
 
 
 def _flattened(btf: abi.Btf, number: int, name: str, offset: int, bare: str) -> Iterator[Leaf]:
@@ -118,11 +152,11 @@ def _flattened(btf: abi.Btf, number: int, name: str, offset: int, bare: str) -> 
 
 def _array(btf: abi.Btf, number: int, name: str, offset: int, bare: str) -> Iterator[Leaf]:
     element, count = btf.array(number)
-    size, inner = btf.sizeof(element), btf[btf.resolve(element)]
-    if inner.kind == abi.BTF_KIND_INT and size == 1 and not btf.encoding(btf.resolve(element)) & abi.BTF_INT_BOOL:
-        yield Leaf(name or bare, offset, count, "text" if inner.name == "char" else "hex")
+    if _of_bytes(btf, number):
+        yield Leaf(name or bare, offset, count, "text" if btf[btf.resolve(element)].name == "char" else "hex")
         return
-    for i in range(min(count, MOST_COLUMNS + 1)):
+    size = btf.sizeof(element)
+    for i in range(count):
         yield from _flattened(btf, element, f"{name or bare}_{i}", offset + i * size, bare)
 
 
@@ -158,9 +192,3 @@ def _category(raw: Bytes, word: Any) -> pd.Categorical:
     flat = np.ascontiguousarray(raw).view(np.dtype((np.void, raw.shape[1])))[:, 0]
     distinct, codes = np.unique(flat, return_inverse=True)
     return schema.category(codes, [word(value.tobytes()) for value in distinct])
-
-
-def _named(numbers: np.ndarray[Any, np.dtype[np.int64]], words: dict[int, str]) -> pd.Categorical:
-    """An enum's names; a value that has none is shown as its number."""
-    distinct, codes = np.unique(numbers, return_inverse=True)
-    return schema.category(codes, [words.get(int(value), str(value)) for value in distinct])

@@ -10,6 +10,8 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import sys
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -19,8 +21,9 @@ from typing import Any
 __all__ = ["MapHandle", "Object", "ProgramHandle", "Refusal", "dump", "parse", "version"]
 
 SONAME = "libbpf.so.1"
-_libc = ctypes.CDLL(None)
-_libc.open_memstream.restype = ctypes.c_void_p
+if sys.platform == "linux":  # elsewhere there is no libbpf that could ask for it: _lib() says so
+    _libc = ctypes.CDLL(None)
+    _libc.open_memstream.restype = ctypes.c_void_p
 _LOG_SIZE = 8 << 20  # of pages that are there only once the verifier writes: a refused program is told in full
 _DEBUG = 2  # enum libbpf_print_level
 
@@ -40,6 +43,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "bpf_object__next_map": (_POINTER, _POINTER, _POINTER),
     "bpf_program__name": (_TEXT, _POINTER),
     "bpf_program__section_name": (_TEXT, _POINTER),
+    "bpf_program__autoload": (ctypes.c_bool, _POINTER),
     "bpf_program__attach": (_POINTER, _POINTER),
     "bpf_program__attach_perf_event": (_POINTER, _POINTER, _INT),
     "bpf_program__attach_uprobe_opts": (_POINTER, _POINTER, _INT, _TEXT, _SIZE, _POINTER),
@@ -98,10 +102,12 @@ class _UprobeOpts(ctypes.Structure):
 
 @dataclass(frozen=True)
 class ProgramHandle:
-    """A program of an object: its C name, its SEC(), and libbpf's pointer."""
+    """A program of an object: its C name, its SEC() without a leading "?", and libbpf's pointer."""
 
     name: str
     section: str
+    loads: bool
+    """Whether it is loaded with the object: not where its SEC() begins with "?"."""
     pointer: int
 
 
@@ -150,11 +156,9 @@ class Object:
         opts = _OpenOpts(sz=ctypes.sizeof(_OpenOpts), object_name=name.encode())
         opts.kernel_log_buf, opts.kernel_log_size = _address(self._kernel_log), _LOG_SIZE
         self._links: list[int] = []
+        _printed.lines.clear()
         self._pointer = self._checked(_lib().bpf_object__open_mem(elf, len(elf), ctypes.byref(opts)), "open")
-        self.programs = [
-            ProgramHandle(_lib().bpf_program__name(p).decode(), _lib().bpf_program__section_name(p).decode(), p)
-            for p in self._each("bpf_object__next_program")
-        ]
+        self.programs = [_program_handle(p) for p in self._each("bpf_object__next_program")]
         self.maps = [_map_handle(p) for p in self._each("bpf_object__next_map")]
 
     def __enter__(self) -> Object:
@@ -173,17 +177,17 @@ class Object:
 
     def load(self) -> None:
         """Create the maps, relocate and verify the programs. Raises Refusal."""
-        _printed.clear()
+        _printed.lines.clear()
         self._checked(_lib().bpf_object__load(self._pointer) == 0, "load")
 
     def attach(self, program: ProgramHandle) -> None:
         """Attach as the SEC() says. Raises Refusal."""
-        _printed.clear()
+        _printed.lines.clear()
         self._links.append(self._checked(_lib().bpf_program__attach(program.pointer), "attach"))
 
     def attach_perf_event(self, program: ProgramHandle, fd: int) -> None:
         """Attach to an open perf event, which then belongs to the object. Raises Refusal, and `fd` is still yours."""
-        _printed.clear()
+        _printed.lines.clear()
         link = _lib().bpf_program__attach_perf_event(program.pointer, fd)
         self._links.append(self._checked(link, "attach to the perf event"))
 
@@ -191,7 +195,7 @@ class Object:
         self, program: ProgramHandle, path: str, function: str, offset: int, *, pid: int, retprobe: bool
     ) -> None:
         """Attach to a function of a program or library, in one process. Raises Refusal."""
-        _printed.clear()
+        _printed.lines.clear()
         opts = _UprobeOpts(sz=ctypes.sizeof(_UprobeOpts), retprobe=retprobe, func_name=function.encode())
         link = _lib().bpf_program__attach_uprobe_opts(program.pointer, pid, path.encode(), offset, ctypes.byref(opts))
         self._links.append(self._checked(link, "attach the uprobe"))
@@ -218,7 +222,7 @@ class Object:
         if not result:
             number = ctypes.get_errno()
             verifier = self._kernel_log[: self._kernel_log.find(b"\0")].decode("utf-8", "replace")
-            raise Refusal(number, f"libbpf {call}", "".join(_printed), verifier)
+            raise Refusal(number, f"libbpf {call}", "".join(_printed.lines), verifier)
         return result
 
 
@@ -257,15 +261,21 @@ def dump(btf: int, numbers: Iterable[int]) -> str:
     return found.decode("utf-8", "replace")
 
 
-_printed: list[str] = []
-"""What libbpf printed since it was last cleared; libbpf has one printer for the whole process."""
+class _Printed(threading.local):
+    """What libbpf printed since it was last cleared: its one printer runs in the thread that called it."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+
+_printed = _Printed()
 
 
 def _print(level: int, form: bytes, values: int) -> int:
     if level < _DEBUG:
         line = ctypes.create_string_buffer(4096)
         _libc.vsnprintf(line, _SIZE(len(line)), form, ctypes.c_void_p(values))
-        _printed.append(line.value.decode("utf-8", "replace"))
+        _printed.lines.append(line.value.decode("utf-8", "replace"))
     return 0
 
 
@@ -286,6 +296,15 @@ def _lib() -> Any:
 def _address(buffer: mmap.mmap) -> int:
     """Where it lies; its owner keeps it."""
     return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+
+
+def _program_handle(pointer: int) -> ProgramHandle:
+    return ProgramHandle(
+        name=_lib().bpf_program__name(pointer).decode(),
+        section=_lib().bpf_program__section_name(pointer).decode(),
+        loads=_lib().bpf_program__autoload(pointer),
+        pointer=pointer,
+    )
 
 
 def _map_handle(pointer: int) -> MapHandle:

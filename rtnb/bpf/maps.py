@@ -42,8 +42,8 @@ class Map:
     def __init__(self, handle: MapHandle, btf: Btf) -> None:
         self.name = handle.name
         self._handle = handle
-        self._key = Layout(btf, handle.key_type, "key") if handle.key_type else None
-        self._value = Layout(btf, handle.value_type, "value") if handle.value_type else None
+        self._key = Layout(btf, handle.key_type, "key", f"the key of map {self.name}") if handle.key_type else None
+        self._value = Layout(btf, handle.value_type, "value", f"map {self.name}") if handle.value_type else None
         self._copies = possible_cpus() if handle.type in _PER_CPU else 1
 
     def __repr__(self) -> str:
@@ -124,7 +124,10 @@ class Map:
 
 
 class Globals:
-    """The cell's global variables, of its .bss and .data: `long total;` is a column of one row."""
+    """The cell's global variables, of its .bss and .data: `long total;` is a column of one row.
+
+    Raises BadInput for one of too many columns.
+    """
 
     def __init__(self, btf: Btf, sections: dict[str, MapHandle]) -> None:
         self._sections = sections
@@ -133,16 +136,20 @@ class Globals:
             for section in sections
         }
         self._btf = btf
+        self._layouts = {
+            (section, v.name): Layout(btf, v.type, v.name, f"global variable {v.name}")
+            for section, variables in self._variables.items()
+            for v in variables
+            if not v.name.startswith("rtnb_")
+        }
 
     def frame(self) -> pd.DataFrame:
         """One row, a column a variable; no row where there is none. Names of rtnb's own are left out."""
         columns: dict[str, Any] = {}
-        for section, variables in self._variables.items():
-            for v in variables:
-                if not v.name.startswith("rtnb_"):
-                    raw = np.frombuffer(self.read(section, v.name), np.uint8)[np.newaxis]
-                    for name, column in Layout(self._btf, v.type, v.name).columns(raw).items():
-                        columns[_qualified(v.name, name, columns)] = column
+        for (section, variable), layout in self._layouts.items():
+            raw = np.frombuffer(self.read(section, variable), np.uint8)[np.newaxis]
+            for name, column in layout.columns(raw).items():
+                columns[_qualified(variable, name, columns)] = column
         return schema.mark(pd.DataFrame(columns), table="bpf.globals")
 
     def value(self, name: str) -> int:

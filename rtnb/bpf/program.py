@@ -18,6 +18,7 @@ import pandas as pd
 from rtnb import caps
 from rtnb.abi import bpf as abi
 from rtnb.abi.btf import Btf
+from rtnb.abi.interrupt import held
 from rtnb.bpf import attach, libbpf, refusals
 from rtnb.bpf.compiler import Compiled, compile
 from rtnb.bpf.layout import unlike
@@ -25,6 +26,7 @@ from rtnb.bpf.maps import SHOWN, Globals, Map
 from rtnb.bpf.prelude import LOST, TARGET_PID
 from rtnb.bpf.ring import Ring, declared
 from rtnb.errors import BadInput
+from rtnb.recording import check_name
 
 __all__ = ["Program", "load"]
 
@@ -32,7 +34,8 @@ __all__ = ["Program", "load"]
 class Program:
     """A compiled cell in the kernel: loaded, not yet attached. A context manager; closing it leaves nothing.
 
-    Raises VerifierError, NotPermitted, NotSupported, BadInput (an unknown tp_btf name, a ring of unknown records).
+    Raises VerifierError, NotPermitted, NotSupported, BadInput (an unknown tp_btf name, a ring of unknown records, a map
+    or a variable that makes no table).
     """
 
     def __init__(self, compiled: Compiled, target_pid: int = 0) -> None:
@@ -42,14 +45,10 @@ class Program:
         self.not_shown: list[str] = []
         """Maps that make no frame, by name."""
         with contextlib.ExitStack() as undo:
-            try:
-                self._object = libbpf.Object(compiled.elf, "cell")
-            except libbpf.Refusal as e:
-                raise refusals.opening(e) from e
-            except OSError as e:
-                raise caps.refused("bpf.libbpf", "open the compiled cell", e) from e
-            undo.callback(self.close)
-            self._load(target_pid)
+            with held():
+                self._object = _opened(compiled.elf)
+                undo.callback(self.close)
+                self._load(target_pid)
             undo.pop_all()
 
     def __enter__(self) -> Program:
@@ -72,11 +71,14 @@ class Program:
     def attach(self, pid: int = 0) -> None:
         """Attach every program as its SEC() says; uprobes in the process `pid` alone, where one is given.
 
+        SEC("?...") keeps a program out of the kernel: there is nothing to attach.
         Raises BadInput (an unknown tracepoint, with the closest names), NotSupported, NotPermitted.
         """
         try:
             for program in self._object.programs:
-                attach.attach(self._object, program, pid)
+                if program.loads:
+                    with held():
+                        attach.attach(self._object, program, pid)
         except BaseException:
             self._object.detach()
             raise
@@ -87,8 +89,9 @@ class Program:
 
     def poll(self) -> None:
         """Copy what the ring buffers hold, so that they have room."""
-        for ring in self.rings.values():
-            ring.poll()
+        with held():  # what has been given back to the kernel is kept
+            for ring in self.rings.values():
+                ring.poll()
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Every map, ring buffer and the global variables as frames. Takes the rings' records."""
@@ -112,20 +115,22 @@ class Program:
         notes = [
             f"map {name} is full: further keys were refused" for name, m in self.maps.items() if m.full(tables[name])
         ]
+        notes += [f'{p.name} was not attached: SEC("?...") leaves it out' for p in self._object.programs if not p.loads]
         notes += [f"map {name} is of a type that makes no frame" for name in self.not_shown]
         if lost := self.globals.value(LOST):
             notes.append(f"{lost:,} records found no room in their ring buffer: make max_entries larger")
         notes += [note for ring in self.rings.values() for note in ring.notes()]
-        if not any(_has_content(table) for table in tables.values()):
-            sections = ", ".join(self.sections().values())
+        sections = ", ".join(p.section for p in self._object.programs if p.loads)
+        if sections and not any(_has_content(table) for table in tables.values()):
             notes.append(f"nothing came: {sections} was watched for {watched}, and no program stored anything")
         return notes
 
     def close(self) -> None:
         """Detach, unload, unmap. Does nothing the second time."""
-        for ring in self.rings.values():
-            ring.close()
-        self._object.close()
+        with held():
+            for ring in self.rings.values():
+                ring.close()
+            self._object.close()
 
     def _declared_at(self, name: str) -> int:
         """Where the cell declares a map: tables come in that order."""
@@ -135,6 +140,8 @@ class Program:
     def _load(self, target_pid: int) -> None:
         btf = Btf(self._object.btf())
         for handle in self._object.maps:
+            if not handle.internal and handle.type in SHOWN | {abi.BPF_MAP_TYPE_RINGBUF}:
+                check_name(handle.name)
             if handle.type == abi.BPF_MAP_TYPE_RINGBUF:
                 declared(handle)
             if handle.internal and handle.name.endswith(".rodata"):
@@ -175,6 +182,15 @@ def load(source: str | Compiled, *, target_pid: int = 0) -> Program:
     """
     compiled = source if isinstance(source, Compiled) else compile(source)
     return Program(compiled, target_pid)
+
+
+def _opened(elf: bytes) -> libbpf.Object:
+    try:
+        return libbpf.Object(elf, "cell")
+    except libbpf.Refusal as e:
+        raise refusals.opening(e) from e
+    except OSError as e:
+        raise caps.refused("bpf.libbpf", "open the compiled cell", e) from e
 
 
 def _has_content(table: pd.DataFrame) -> bool:

@@ -21,7 +21,7 @@ _NO_SUCH = "this kernel has no such tracepoint"
 _NO_BTF_ID = re.compile(r"failed to find kernel BTF type ID of '(?P<name>\w+)'")
 _FAILED = re.compile(r"prog '(?P<name>\w+)': (?:BPF program load failed|failed to|missing)")
 _NO_MAP = re.compile(r"map '(?P<name>[\w.]+)': failed to create: (?P<why>[^(\n]*)")
-_TRAMPOLINE = re.compile(r"\??(fentry|fexit|fmod_ret|lsm)[./]")
+_TRAMPOLINE = re.compile(r"(fentry|fexit|fmod_ret|lsm)[./]")
 
 
 def opening(refusal: Refusal) -> RtnbError:
@@ -52,7 +52,7 @@ def loading(refusal: Refusal, source: str, programs: Sequence[ProgramHandle]) ->
 
 def attaching(refusal: Refusal, program: ProgramHandle) -> RtnbError:
     """The error for a program that was loaded and could not be attached."""
-    tried, section = f'attach {program.name} SEC("{program.section}")', program.section.lstrip("?")
+    tried, section = f'attach {program.name} SEC("{program.section}")', program.section
     if section.startswith(("raw_tp", "raw_tracepoint")) and refusal.errno in (errno.ENOENT, errno.EINVAL):
         known = kernel.running().raw_tracepoints()
         return BadInput(tried, _NO_SUCH, closest(section.partition("/")[2], known))
@@ -69,7 +69,7 @@ def attaching(refusal: Refusal, program: ProgramHandle) -> RtnbError:
 
 def _no_target(tried: str, name: str, section: str) -> BadInput:
     types = kernel.running()
-    if section.lstrip("?").startswith("tp_btf"):
+    if section.startswith("tp_btf"):
         return BadInput(tried, _NO_SUCH, closest(name.removeprefix("btf_trace_"), types.raw_tracepoints()))
     return BadInput(tried, f"this kernel has no function {name}", closest(name, types.functions()))
 

@@ -54,7 +54,7 @@ class Ring:
 
     def __init__(self, handle: MapHandle, btf: Btf) -> None:
         self.name = handle.name
-        self.layout = Layout(btf, handle.value_type, "value")
+        self.layout = Layout(btf, handle.value_type, "value", f"ring buffer {self.name}")
         self.other = self.dropped = 0
         self.fd = handle.fd
         self._size = handle.max_entries

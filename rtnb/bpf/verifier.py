@@ -25,7 +25,7 @@ _CHATTER = re.compile(
 _MEANS = {
     r"mem access '\w*_or_null'": "it may be NULL there: test the pointer before it is used",
     r"invalid mem access '(?:scalar|inv)'": (
-        "a plain number is no pointer here: read memory with BPF_CORE_READ or bpf_probe_read_kernel"
+        "a plain number, as NULL is, is no pointer here: read memory with BPF_CORE_READ or bpf_probe_read_kernel"
     ),
     r"[Uu]nreleased reference": (
         "each record from bpf_ringbuf_reserve wants bpf_ringbuf_submit or bpf_ringbuf_discard on every path"
@@ -36,7 +36,11 @@ _MEANS = {
     r"min value is|unbounded|invalid access to map value|out of range": (
         "the verifier does not know how large the index is: test it, or mask it (i & 63), just before it is used"
     ),
-    r"R0 !read_ok": "the program must return a value on every path",
+    r"R0 !read_ok": (
+        "what is returned there was never set: return a value on every path;"
+        " clang leaves out a read through NULL or of a variable without a value"
+    ),
+    r"R[1-9] !read_ok": "a value is used there that was never set: give the variable one where it is declared",
     r"invalid (?:indirect )?(?:read from|access to) stack": (
         "a variable is read before all of it is set: begin with = {}; is it as large as the map's key?"
     ),

@@ -17,6 +17,7 @@ from pathlib import Path
 from rtnb.abi import bpf as abi
 from rtnb.abi import btf
 from rtnb.abi.capability import effective
+from rtnb.abi.interrupt import held
 from rtnb.abi.mount import tracefs
 from rtnb.caps.answer import Reason, capability
 
@@ -97,7 +98,9 @@ def libbpf() -> str:
 
 
 def _no_clang(error: OSError) -> Reason:
-    return Reason("support", "there is no clang", "pip install ziglang, or as root: apt-get install clang")
+    missing = error.errno in (errno.ENOENT, errno.EACCES, errno.ENOEXEC)
+    why = "there is no clang" if missing else "clang could not be started"
+    return Reason("support", why, "pip install ziglang, or as root: apt-get install clang" if missing else "")
 
 
 @capability("bpf.compiler", "compile C for BPF", _no_clang)
@@ -143,12 +146,14 @@ def _loaded(prog_type: int, attach_type: int = 0, btf_id: int = 0) -> Iterator[i
 
 
 @capability("bpf.load", "load a BPF program", _refusal)
+@held()
 def load() -> str:
     with _loaded(abi.BPF_PROG_TYPE_RAW_TRACEPOINT):
         return "a program of two instructions was loaded and unloaded"
 
 
 @capability("bpf.raw_tp", "attach to raw tracepoints", _refusal)
+@held()
 def raw_tp() -> str:
     with _loaded(abi.BPF_PROG_TYPE_RAW_TRACEPOINT) as program:
         os.close(abi.raw_tracepoint_open("sched_process_exit", program))
@@ -168,6 +173,7 @@ def _no_tracepoint(error: OSError) -> Reason:
 
 
 @capability("bpf.tracepoint", "attach to tracepoints by their tracefs names", _no_tracepoint)
+@held()
 def tracepoint() -> str:
     with tracefs() as (folder, where):
         fd = os.open("events/sched/sched_process_exit/id", os.O_RDONLY, dir_fd=folder)
@@ -190,6 +196,7 @@ def _no_pmu(option: str, what: str, instead: str) -> Callable[[OSError], Reason]
 
 
 @capability("bpf.uprobe", "attach to functions of programs", _no_pmu("CONFIG_UPROBE_EVENTS", "uprobes", ""))
+@held()
 def uprobe() -> str:
     event = abi.probe_open("uprobe", os.path.realpath("/proc/self/exe"), 0, pid=0)
     _attached(abi.BPF_PROG_TYPE_KPROBE, event)  # offset 0 is no instruction: nothing is patched
@@ -197,6 +204,7 @@ def uprobe() -> str:
 
 
 @capability("bpf.kprobe", "attach to functions of the kernel", _no_pmu("CONFIG_KPROBES", "kprobes", _INSTEAD))
+@held()
 def kprobe() -> str:
     _attached(abi.BPF_PROG_TYPE_KPROBE, abi.probe_open("kprobe", "do_nanosleep", 0))
     return "attached to do_nanosleep and detached"
@@ -218,6 +226,7 @@ def _no_trampoline(error: OSError) -> Reason:
 
 
 @capability("bpf.fentry", "attach to functions of the kernel by fentry and fexit", _no_trampoline)
+@held()
 def fentry() -> str:
     number = btf.Btf(_BTF.read_bytes()).find("do_nanosleep", btf.BTF_KIND_FUNC)
     with _loaded(abi.BPF_PROG_TYPE_TRACING, abi.BPF_TRACE_FENTRY, number) as program:

@@ -118,6 +118,17 @@ def test_bit_fields_are_cut_out_and_keep_their_sign() -> None:
     assert columns(blob, bits, struct.pack("<I", value)) == {"low": [5], "middle": [-3], "high": [0xABCDE]}
 
 
+@pytest.mark.parametrize("shift", [0, 3, 7])
+@pytest.mark.parametrize("value", [0, 1, -1, 2**63 - 1, -(2**63), 0x0123456789ABCDEF])
+@pytest.mark.parametrize("encoding", [0, abi.BTF_INT_SIGNED])
+def test_a_bit_field_may_be_of_all_64_bits_and_begin_anywhere(shift: int, value: int, encoding: int) -> None:
+    blob = Blob()
+    long = blob.integer("long", 8, encoding)
+    made = blob.struct(9, ("d", long, 64 << 24 | shift))
+    row = (value % 2**64 << shift | (1 << shift) - 1).to_bytes(9, "little")
+    assert columns(blob, made, row, bytes(9)) == {"d": [value, 0]}
+
+
 def test_a_union_shows_each_of_its_members() -> None:
     blob = Blob()
     i32, i16 = blob.integer("int", 4, abi.BTF_INT_SIGNED), blob.integer("short", 2, abi.BTF_INT_SIGNED)
@@ -129,6 +140,16 @@ def test_an_enums_unknown_value_is_its_number() -> None:
     blob = Blob()
     color = blob.add(abi.BTF_KIND_ENUM, "color", 4, blob.name("RED"), 0, vlen=1)
     assert columns(blob, color, struct.pack("<I", 0), struct.pack("<I", 9)) == {"value": ["RED", "9"]}
+
+
+def test_an_enums_largest_value_keeps_its_name() -> None:
+    blob = Blob()
+    top = 2**32 - 1
+    all_ones = blob.add(abi.BTF_KIND_ENUM64, "mask", 8, blob.name("ALL"), top, top, vlen=1)
+    rows = struct.pack("<Q", 2**64 - 1), struct.pack("<Q", 2**64 - 2)
+    assert columns(blob, all_ones, *rows) == {"value": ["ALL", str(2**64 - 2)]}
+    signed = blob.add(abi.BTF_KIND_ENUM64, "sign", 8, blob.name("MINUS"), top, top, vlen=1, flag=1)
+    assert columns(blob, signed, *rows) == {"value": ["MINUS", "-2"]}
 
 
 def test_text_ends_at_its_nul_and_hides_nothing() -> None:
@@ -148,9 +169,12 @@ def test_no_rows_keep_their_columns() -> None:
 
 def test_a_type_of_too_many_columns_is_refused() -> None:
     blob = Blob()
-    huge = blob.array(blob.integer("int", 4), 5000)
-    with pytest.raises(BadInput, match="columns"):
-        Layout(blob.done(), huge, "value")
+    element = blob.integer("int", 4)
+    huge = blob.array(blob.array(element, 5), 1 << 28)
+    with pytest.raises(BadInput, match=r"ring buffer events: it would make 1,342,177,280 columns"):
+        Layout(blob.done(), huge, "value", "ring buffer events")
+    most = blob.array(element, 1024)
+    assert len(Layout(blob.done(), most, "value").leaves) == 1024
 
 
 def test_names_that_are_alike_get_a_number() -> None:

@@ -271,6 +271,61 @@ def test_what_is_empty_says_why() -> None:
     assert re.fullmatch(r"nothing came: raw_tp/sys_enter was watched for [\d.]+ \wm?s, .*", note)
 
 
+def test_a_program_that_is_not_to_be_loaded_is_left_out(victim: dict[str, str]) -> None:
+    source = """
+long n, never;
+SEC("?raw_tp/sys_enter") int optional(void *ctx) { never++; return 0; }
+SEC("tp_btf/sched_process_exec") int f(void *ctx) { FILTER_PID(); n++; return 0; }
+"""
+    recording = bpf.run(source, command=[victim["getppid23"]])
+    assert recording.tables["globals"].to_dict("list") == {"n": [1], "never": [0]}
+    assert recording.header.notes == ('optional was not attached: SEC("?...") leaves it out',)
+
+
+PID_NOTE = "every process was seen: put FILTER_PID(); at the start of a program to leave out all but "
+
+
+@pytest.mark.parametrize(
+    ("body", "noted"), [("", True), ("// FILTER_PID();\n", True), ("FILTER_PID();", False), ("n += target_pid;", False)]
+)
+def test_a_cell_that_does_not_ask_for_its_process_is_told_that_it_saw_all(body: str, noted: bool) -> None:
+    source = f'long n = 1; SEC("raw_tp/sys_enter") int f(void *ctx) {{ {body} return 0; }}'
+    me = os.getpid()
+    assert bpf.run(source, duration="1ms", pid=me).header.notes == ((f"{PID_NOTE}{me}",) if noted else ())
+    assert bpf.run(source, duration="1ms").header.notes == ()
+
+
+@pytest.mark.needs("bpf.uprobe")
+def test_a_uprobe_sees_its_process_alone_and_needs_no_filter(victim: dict[str, str]) -> None:
+    source = f'long n = 1; SEC("uprobe/{victim["getppid23"]}:main") int f(void *ctx) {{ return 0; }}'
+    assert bpf.run(source, duration="1ms", pid=os.getpid()).header.notes == ()
+
+
+def test_what_bpf_printk_writes_is_said_to_go_elsewhere() -> None:
+    source = 'long n = 1; SEC("tp_btf/sched_process_exec") int f(void *ctx) { bpf_printk("hello"); return 0; }'
+    (note,) = bpf.run(source, duration="1ms").header.notes
+    assert note == "bpf_printk writes to the trace pipe, which rtnb does not read: use a ring buffer"
+
+
+def test_64_bits_and_9_bytes_come_back_from_a_map() -> None:
+    source = """
+struct value { u8 a:7; u64 d:64; long e:64; } __attribute__((packed));
+struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 1);
+         __type(key, u32); __type(value, struct value); } m SEC(".maps");
+SEC("raw_tp/sys_enter") int f(void *ctx)
+{
+    u32 key = 0;
+    struct value value = { .a = 5, .d = 0x8123456789abcdef, .e = -2 };
+    bpf_map_update_elem(&m, &key, &value, BPF_ANY);
+    return 0;
+}
+"""
+    with bpf.load(source) as program:
+        program.attach()
+        os.getppid()
+        assert program.maps["m"].frame().values.tolist() == [[0, 5, 0x8123456789ABCDEF - 2**64, -2]]
+
+
 def test_a_recording_comes_back_from_disk(victim: dict[str, str], tmp_path: Path) -> None:
     recording = bpf.run(GETPPID, command=[victim["getppid23"]])
     loaded = rtnb.load(recording.save(tmp_path / "calls"))

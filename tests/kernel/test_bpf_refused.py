@@ -354,25 +354,35 @@ def test_where_no_file_can_be_written_clang_is_not_to_blame(monkeypatch: pytest.
     assert isinstance(e.value.__cause__, OSError)
 
 
-def test_what_libbpf_says_is_said_to_the_thread_that_asked() -> None:
-    """A refused load, and while libbpf still prints, a load in another thread."""
-    lib = bpf.libbpf
-    said = threading.Event()
-    failed: list[str] = []
+def test_what_libbpf_says_is_said_to_the_thread_that_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A load is refused, and before that is told, another thread loads something."""
+    library = bpf.libbpf._lib()
+    load, refused, loaded_since = library.bpf_object__load, threading.Event(), threading.Event()
+    told: list[str] = []
 
-    def refused() -> None:
-        lib._print(0, b"libbpf: mine\n", 0)
-        said.wait(20)
-        failed.append("".join(lib._printed.lines))
+    def slow(pointer: int) -> int:
+        result = int(load(pointer))
+        if threading.current_thread() is not threading.main_thread():
+            refused.set()
+            loaded_since.wait(20)
+        return result
 
-    thread = threading.Thread(target=refused)
+    def other() -> None:
+        try:
+            bpf.load(
+                f'struct {{ __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 9); }} m SEC(".maps");\n{NOTHING}'
+            )
+        except BadInput as e:
+            told.append(str(e))
+
+    monkeypatch.setattr(library, "bpf_object__load", slow)
+    thread = threading.Thread(target=other)
     thread.start()
-    with bpf.load(NOTHING) as program:
-        program.attach()
-    said.set()
+    assert refused.wait(20)
+    bpf.load(NOTHING).close()
+    loaded_since.set()
     thread.join()
-    assert failed == ["libbpf: mine\n"]
-    assert lib._printed.lines == []
+    assert [message.split(":")[0] for message in told] == ["create map m"]
 
 
 # ---- no right ----
@@ -452,6 +462,11 @@ def interrupting(call: Callable[..., object]) -> Callable[..., object]:
     return interrupted
 
 
+def loaded_by_hand(source: str) -> None:
+    with bpf.load(source) as program:
+        program.attach()
+
+
 @pytest.mark.parametrize("by_hand", [False, True])
 @pytest.mark.parametrize("call", ["bpf_object__open_mem", "bpf_object__load", "bpf_program__attach", "bpf_map__fd"])
 def test_an_interrupt_before_the_watching_leaves_nothing(
@@ -463,11 +478,7 @@ def test_an_interrupt_before_the_watching_leaves_nothing(
     library = bpf.libbpf._lib()
     monkeypatch.setattr(library, call, interrupting(getattr(library, call)))
     with pytest.raises(KeyboardInterrupt):
-        if by_hand:
-            with bpf.load(source + NOTHING) as program:
-                program.attach()
-        else:
-            bpf.run(source + NOTHING, command="sleep 60")
+        loaded_by_hand(source + NOTHING) if by_hand else bpf.run(source + NOTHING, command="sleep 60")
 
 
 @pytest.mark.needs("bpf.tracepoint")
