@@ -36,17 +36,28 @@ class RtnbAccessor:
         if "header" not in attrs:
             hint = "it comes with a recording's frames; pandas drops it (df.attrs) in some operations"
             raise BadInput("df.rtnb", "this frame carries no rtnb header", hint)
-        return Header.from_json(attrs["header"])
+        try:
+            return Header.from_json(attrs["header"])
+        except (TypeError, ValueError) as e:
+            raise BadInput("df.rtnb", f"what this frame carries is no rtnb header: {e}") from e
 
     def summary(self) -> pd.DataFrame:
-        """The subject's own summary of these rows, under the same header; a summary is its own."""
+        """The subject's own summary of these rows, under the same header; a summary is its own.
+
+        Raises BadInput for a kind of recording that has none, and for a frame that lacks columns it needs.
+        """
         header = self.header
         if "summary" in str(self._df.attrs["rtnb"].get("table")):
             return self._df
-        return schema.mark(SUMMARIES[header.kind](self._df), header=header.to_json())
+        if header.kind not in SUMMARIES:
+            why = f"this rtnb has no summary for recordings of kind {header.kind[:60]!r}"
+            raise BadInput("df.rtnb.summary", why, f"it has for {', '.join(SUMMARIES)}")
+        with schema.wants_columns(self._df, f"summary of a {header.kind} recording"):
+            made = SUMMARIES[header.kind](self._df)
+        return schema.mark(made, header=header.to_json())
 
     def plot(self) -> go.Figure:
-        """The subject's figure of these rows: title, axes with units, caption."""
+        """The subject's figure of these rows: title, axes with units, caption. Raises BadInput as summary() does."""
         from rtnb import plots
 
         return plots.plot(self._df, self.header)

@@ -10,14 +10,12 @@ from __future__ import annotations
 import codecs
 import contextlib
 import errno
-import fcntl
 import os
 import selectors
 import shlex
 import signal
 import subprocess
 import sys
-import termios
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -255,6 +253,9 @@ def _pass_on(fd: int, sink: TextIO, decoder: codecs.IncrementalDecoder) -> bool:
 
 def _pass_on_the_rest(fd: int, sink: TextIO, decoder: codecs.IncrementalDecoder) -> None:
     """Copy what is in the pipe now, and no more: others may go on writing for ever."""
+    import fcntl  # Windows has neither module, and loads recordings all the same
+    import termios
+
     there = int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
     if text := decoder.decode(os.read(fd, there), final=True):
         sink.write(text)

@@ -20,6 +20,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import ClassVar
+
+from rtnb.text import printable
 
 __all__ = [
     "BadInput",
@@ -38,19 +41,23 @@ __all__ = [
 
 
 class RtnbError(Exception):
-    """What was tried, why it failed, and what to do: at most three lines.
+    """What was tried, why it failed, and what to do: at most three lines, and no control characters.
 
     >>> print(RtnbError("perf_event_open(cycles)", "this machine has no hardware counters", "try task-clock"))
     perf_event_open(cycles): this machine has no hardware counters
     hint: try task-clock
     """
 
+    _why_lines: ClassVar[int] = 1
+
     def __init__(self, tried: str, why: str, hint: str = "") -> None:
         super().__init__(tried, why, hint)
         self.tried, self.why, self.hint = tried, why, hint
 
     def __str__(self) -> str:
-        return f"{self.tried}: {self.why}" + (f"\nhint: {self.hint}" if self.hint else "")
+        # The parts hold what others wrote: commands, paths, a recording's header.
+        why = "\n".join(map(printable, self.why.split("\n", self._why_lines - 1)))
+        return f"{printable(self.tried)}: {why}" + (f"\nhint: {printable(self.hint)}" if self.hint else "")
 
     def _render_traceback_(self) -> list[str]:
         """IPython shows these lines instead of a traceback."""
@@ -88,6 +95,8 @@ class BadRecording(RtnbError):
 class CompileError(RtnbError):
     """clang refused the cell's C; the lines are the cell's own, `log` holds all that it said."""
 
+    _why_lines = 2  # what is wrong, and below it the cell's line
+
     def __init__(self, tried: str, why: str, hint: str = "", log: str = "") -> None:
         super().__init__(tried, why, hint)
         self.log = log
@@ -95,6 +104,8 @@ class CompileError(RtnbError):
 
 class VerifierError(RtnbError):
     """The kernel's verifier refused the program; `log` holds all that it said."""
+
+    _why_lines = 2
 
     def __init__(self, tried: str, why: str, hint: str = "", log: str = "") -> None:
         super().__init__(tried, why, hint)

@@ -13,15 +13,30 @@ the DataFrame, `docs/schemas.md` and its test are made from the same fields.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
-__all__ = ["Column", "TABLES", "Table", "category", "column", "empty", "frame", "mark", "table"]
+from rtnb.errors import BadInput, RtnbError
+
+__all__ = [
+    "Column",
+    "TABLES",
+    "Table",
+    "as_declared",
+    "category",
+    "column",
+    "empty",
+    "frame",
+    "mark",
+    "table",
+    "wants_columns",
+]
 
 DTYPES = frozenset({"int64", "int32", "int16", "Int64", "float64", "bool", "str", "category"})
 """Column types in use. Never uint64 (a subtraction would wrap); Int64 is pandas' nullable integer."""
@@ -114,6 +129,27 @@ def mark(df: pd.DataFrame, **attrs: Any) -> pd.DataFrame:
     """Add to the plain-JSON header that travels in `df.attrs["rtnb"]`; returns the same frame."""
     df.attrs["rtnb"] = {**df.attrs.get("rtnb", {}), **attrs}
     return df
+
+
+def as_declared(df: pd.DataFrame, name: str) -> bool:
+    """Has the frame the columns of the table `name`, and no other? Not, where no such table is declared."""
+    found = {str(column): str(dtype) for column, dtype in df.dtypes.items()}
+    return name in TABLES and found == {c.name: c.dtype for c in TABLES[name].columns}
+
+
+@contextlib.contextmanager
+def wants_columns(df: pd.DataFrame, tried: str) -> Iterator[None]:
+    """Around what is made of a frame that its reader may have changed: a failure is told as BadInput."""
+    try:
+        yield
+    except RtnbError:
+        raise
+    except Exception as e:
+        table = TABLES.get(str(df.attrs.get("rtnb", {}).get("table")))
+        lacks = [c.name for c in table.columns if c.name not in df.columns] if table else []
+        said = f"it lacks {', '.join(lacks[:5])}" if lacks else f"{type(e).__name__}: {' '.join(str(e).split())[:200]}"
+        why = f"the frame has not the columns that this is made of ({said})"
+        raise BadInput(tried, why, "take the frame as it was recorded") from e
 
 
 def _typed(values: Any, dtype: str) -> Any:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import Context, Decimal
 
 from rtnb.errors import BadInput
 
@@ -17,17 +17,24 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|µs|ms|s|m|h)?")
 def duration_ns(text: str | int | float, *, what: str = "duration", unit: str = "") -> int:
     """Nanoseconds of `1.5ms`, `200us`, `5s`; a bare number counts in `unit`, or is refused without one.
 
-    Exact: a fraction of a nanosecond is an error, as is anything not above zero. Raises BadInput.
+    Exact: a fraction of a nanosecond is an error, as is anything not above zero or too large for an int64.
+    Raises BadInput.
 
     >>> duration_ns("1.5ms")
     1500000
     """
+    tried = f"{what} {str(text)[:60]!r}"
     match = _DURATION.fullmatch(str(text).strip())
     if not match or not (match[2] or unit):
-        raise BadInput(f"{what} {str(text)!r}", "not a duration", "write a number with a unit: 200us, 1ms, 5s, 2m")
-    ns = Decimal(match[1]) * _NS[match[2] or unit]
-    if ns != int(ns) or ns <= 0 or ns >= 2**63:
-        raise BadInput(f"{what} {str(text)!r}", "must be a whole number of nanoseconds above zero")
+        raise BadInput(tried, "not a duration", "write a number with a unit: 200us, 1ms, 5s, 2m")
+    # As many digits as the product can have: the default context would round.
+    ns = Context(prec=len(match[1]) + 13).multiply(Decimal(match[1]), Decimal(_NS[match[2] or unit]))
+    if ns <= 0:
+        raise BadInput(tried, "must be above zero")
+    if ns >= 2**63:
+        raise BadInput(tried, "too long: nanoseconds are counted in 63 bits, which are 292 years")
+    if ns != int(ns):
+        raise BadInput(tried, "must be a whole number of nanoseconds")
     return int(ns)
 
 

@@ -8,8 +8,11 @@ installed headers do: numbers from 451 are common to all architectures (Linux 6.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import platform
+import sys
+from typing import Any
 
 __all__ = ["AARCH64", "HEADERS", "NAMES", "NUMBERS", "X86_64", "gate", "libc", "syscall"]
 
@@ -112,12 +115,13 @@ X86_64 = _numbers(_X86_64)
 AARCH64 = _numbers(_GENERIC)
 """aarch64, and every architecture that uses asm-generic/unistd.h: name to number."""
 
-NUMBERS = {"x86_64": X86_64, "aarch64": AARCH64}.get(platform.machine(), {})
-"""This machine's system calls: name to number; empty where rtnb has no table for it."""
+_TABLES = {"x86_64": X86_64, "aarch64": AARCH64}
+NUMBERS = _TABLES.get(platform.machine(), {}) if sys.platform == "linux" else {}
+"""This machine's system calls: name to number; empty where rtnb has no table for it, and where it is not Linux."""
 NAMES = {number: name for name, number in NUMBERS.items()}
 """This machine's system calls: number to name."""
 
-libc = ctypes.CDLL(None, use_errno=True)
+libc: Any = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def gate(result: int, name: str) -> int:
@@ -134,6 +138,6 @@ def syscall(name: str, *args: int | bytes | ctypes.Array[ctypes.c_char] | object
     Raises OSError with the call's name as its filename; ENOSYS where the machine has no such call.
     """
     if name not in NUMBERS:
-        raise OSError(38, os.strerror(38), name)
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), name)
     words = [ctypes.c_long(arg) if isinstance(arg, int) else arg for arg in args]
     return gate(libc.syscall(ctypes.c_long(NUMBERS[name]), *words), name)

@@ -14,7 +14,7 @@ from rtnb.caps import core as _core
 from rtnb.caps import perf as _perf
 from rtnb.caps import rt as _rt
 from rtnb.caps import strace as _strace
-from rtnb.caps.answer import CAPABILITIES, Answer, Reason, ask, capability, refused, require
+from rtnb.caps.answer import CAPABILITIES, Answer, Reason, ask, capability, linux, refused, require
 from rtnb.caps.doctor import doctor
 
-__all__ = ["CAPABILITIES", "Answer", "Reason", "ask", "capability", "doctor", "refused", "require"]
+__all__ = ["CAPABILITIES", "Answer", "Reason", "ask", "capability", "doctor", "linux", "refused", "require"]

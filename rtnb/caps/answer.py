@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from rtnb.errors import NotPermitted, NotSupported, Unavailable
 
-__all__ = ["CAPABILITIES", "Answer", "Capability", "Reason", "ask", "capability", "refused", "require"]
+__all__ = ["CAPABILITIES", "Answer", "Capability", "Reason", "ask", "capability", "linux", "refused", "require"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,9 @@ class Answer:
     remedy: str = ""
 
 
+_ELSEWHERE = Reason("support", "this machine does not run Linux", "recordings can be loaded, summarised and plotted")
+_ERRORS = {"permission": NotPermitted, "support": NotSupported}
+
 CAPABILITIES: dict[str, Capability] = {}
 """Every capability by name, "subject.ability", in the order of the doctor's table."""
 
@@ -62,26 +67,45 @@ def ask(name: str) -> Answer:
     """Try it, and say what came of it. Raises KeyError for a name that is not in CAPABILITIES."""
     cap = CAPABILITIES[name]
     try:
-        return Answer(name, cap.what, "yes", cap.attempt())
+        return Answer(name, cap.what, "yes", _attempt(cap))
     except OSError as e:
-        reason = cap.reason(e)
+        reason = _reason(cap, e)
         verdict = "cannot tell" if reason.kind == "unknown" else "no"
         return Answer(name, cap.what, verdict, reason.why, reason.remedy)
 
 
 def refused(name: str, tried: str, error: OSError) -> Unavailable:
-    """The error for a refusal of `tried`, its reason looked up; raise it `from error`."""
-    reason = CAPABILITIES[name].reason(error)
-    kind = NotSupported if reason.kind == "support" else NotPermitted
+    """The error for a refusal of `tried`, its reason looked up; raise it `from error`.
+
+    NotPermitted, NotSupported, or Unavailable itself where the cause cannot be told.
+    """
+    reason = _reason(CAPABILITIES[name], error)
+    kind = _ERRORS.get(reason.kind, Unavailable)
     # What the kernel itself said has its own words; an error that we raised says what it says in the reason.
-    said = error.errno and error.strerror == os.strerror(error.errno)
+    said = reason is not _ELSEWHERE and error.errno and error.strerror == os.strerror(error.errno)
     return kind(tried, f"{reason.why} (the kernel says: {error.strerror})" if said else reason.why, reason.remedy)
 
 
 def require(name: str) -> str:
-    """The evidence, where this process may; else NotPermitted or NotSupported. Use it before costly work."""
+    """The evidence, where this process may; else the error of refused(). Use it before costly work."""
     cap = CAPABILITIES[name]
     try:
-        return cap.attempt()
+        return _attempt(cap)
     except OSError as e:
         raise refused(name, cap.what, e) from e
+
+
+def linux(tried: str) -> None:
+    """Go on where this machine runs Linux; else NotSupported. A tool asks this before anything else."""
+    if sys.platform != "linux":
+        raise NotSupported(tried, _ELSEWHERE.why, _ELSEWHERE.remedy)
+
+
+def _attempt(cap: Capability) -> str:
+    if sys.platform != "linux":  # where an attempt would miss the calls themselves
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    return cap.attempt()
+
+
+def _reason(cap: Capability, error: OSError) -> Reason:
+    return cap.reason(error) if sys.platform == "linux" else _ELSEWHERE

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 from pathlib import Path
 
 from rtnb import _core
@@ -30,10 +29,17 @@ def _probe(what: str) -> None:
         raise OSError(number, os.strerror(number), f"rtnb-core probe {what}")
 
 
+def _limit(name: str) -> int:
+    """A soft limit of this process, as RLIMIT_RTPRIO."""
+    import resource  # Windows has no such module, and loads recordings all the same
+
+    return int(resource.getrlimit(getattr(resource, name))[0])
+
+
 def _policy_reason(e: OSError) -> Reason:
     if e.errno != errno.EPERM:
         return no_core(e)
-    limit = resource.getrlimit(resource.RLIMIT_RTPRIO)[0]
+    limit = _limit("RLIMIT_RTPRIO")
     if "CAP_SYS_NICE" in effective() or limit >= PRIORITY:
         return _no_budget() or _foreign_namespace() or _UNKNOWN
     why = f"without CAP_SYS_NICE a priority goes up to RLIMIT_RTPRIO, here {limit}"
@@ -68,7 +74,7 @@ def _take_deadline() -> str:
 def _mlock_reason(e: OSError) -> Reason:
     if e.errno not in (errno.EPERM, errno.ENOMEM, errno.EAGAIN):
         return no_core(e)
-    limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+    limit = _limit("RLIMIT_MEMLOCK")
     if "CAP_IPC_LOCK" in effective():
         return _foreign_namespace() or _UNKNOWN
     why = f"without CAP_IPC_LOCK only RLIMIT_MEMLOCK bytes may be locked, here {limit:,}"

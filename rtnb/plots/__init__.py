@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rtnb import schema
+from rtnb.errors import BadInput
 from rtnb.plots.figures import bpf, perf_stat, rt_task, strace
 
 if TYPE_CHECKING:
@@ -19,5 +21,9 @@ FIGURES = {"strace": strace, "perf_stat": perf_stat, "bpf": bpf, "rt_task": rt_t
 
 
 def plot(df: pd.DataFrame, header: Header) -> go.Figure:
-    """The figure of a recording's kind."""
-    return FIGURES[header.kind](df, header)
+    """The figure of a recording's kind. Raises BadInput for a kind without one, and for a frame that lacks columns."""
+    if header.kind not in FIGURES:
+        why = f"this rtnb has no figure for recordings of kind {header.kind[:60]!r}"
+        raise BadInput("plot", why, f"it has for {', '.join(FIGURES)}")
+    with schema.wants_columns(df, f"plot of a {header.kind} recording"):
+        return FIGURES[header.kind](df, header)

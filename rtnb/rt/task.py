@@ -53,6 +53,7 @@ def run(
     live · rt_task --policy fifo --priority 80 --period 1ms --duration 23ms · kernel 6.18.44
     wakeups: 23 rows
     """
+    caps.linux("rt_task")
     priority = _priority(policy, priority)
     period_ns, releases = _releases(period, duration)
     if cpu is not None and cpu < 0:

@@ -48,6 +48,7 @@ def run(
     >>> run("true").tables["calls"]["name"].iloc[0]
     'execve'
     """
+    caps.linux("strace")
     argv = as_argv(command)
     wanted = names.wanted(trace)
     tried = f"trace {shlex.join(argv)[:200]}"

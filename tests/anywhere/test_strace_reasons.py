@@ -10,7 +10,7 @@ import pytest
 
 from rtnb import caps
 from rtnb.caps import strace as probes
-from rtnb.errors import NotPermitted, NotSupported
+from rtnb.errors import NotPermitted, NotSupported, Unavailable
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from rtnb.errors import NotPermitted, NotSupported
         (errno.EPERM, 1, True, NotPermitted, "a seccomp filter"),
         (errno.ENOSYS, 0, True, NotPermitted, "a seccomp filter"),
         (errno.EIO, 1, False, NotSupported, "PTRACE_GET_SYSCALL_INFO"),
-        (errno.EPERM, 0, False, NotPermitted, "ptrace failed: Operation not permitted"),
+        (errno.EPERM, 0, False, Unavailable, "ptrace failed: Operation not permitted"),
         (errno.ENOENT, 0, False, NotSupported, "without its C core"),
     ],
 )
