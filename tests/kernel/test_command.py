@@ -142,7 +142,7 @@ def test_what_was_left_in_the_background_runs_on() -> None:
             command.kill()
             assert (ended.exit_status, ended.interrupted, ended.timed_out) == (3, False, False)
             watcher_ends_as_if_we_were_dead(watcher)
-            assert members(group) == {"sleep"}
+            until(lambda: members(group) == {"sleep"}, "the child to sleep")
 
 
 def watcher_ends_as_if_we_were_dead(watcher: Watcher) -> None:
