@@ -190,7 +190,7 @@ class Recording:
         tried = f"save {os.fspath(path)}"
         try:
             target = _folder(path)
-            if target.exists() and not (target / "header.json").is_file():
+            if _is_foreign(target):
                 raise BadInput(tried, "it exists and is not a recording", "choose a new path")
             target.parent.mkdir(parents=True, exist_ok=True)
             _write_beside(self, target)
@@ -209,6 +209,15 @@ def _folder(path: str | os.PathLike[str]) -> Path:
     return folder
 
 
+def _is_foreign(target: Path) -> bool:
+    """Is there something that is no recording, and stays? Another save may replace one while it is looked at."""
+    try:
+        first = target.stat().st_ino
+        return not (target / "header.json").is_file() and target.stat().st_ino == first
+    except FileNotFoundError:
+        return False
+
+
 def _said(error: Exception) -> str:
     words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(words.split())[:200]
@@ -223,20 +232,36 @@ def check_name(name: str) -> None:
 def _write_beside(recording: Recording, target: Path) -> None:
     """Write into a folder next to `target`, and let that take its place."""
     scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=".rtnb-"))
-    fresh, old = scratch / "new", scratch / "old"
+    fresh, old, keep = scratch / "new", scratch / "old", False
     try:
         _write(recording, fresh)
-        _replace(target, fresh, old)
+        with _alone(target.parent):
+            try:
+                _replace(target, fresh, old)
+            finally:  # the old recording goes only once there is one in its place
+                keep = old.exists() and not target.exists()
     finally:
-        # The old recording goes only once there is one in its place.
-        if target.exists() or not old.exists():
+        if not keep:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Saves into a folder take turns, where folders can be locked: not on Windows, not on every file system."""
+    with contextlib.ExitStack() as opened:
+        with contextlib.suppress(ImportError, OSError):
+            import fcntl
+
+            fd = os.open(folder, os.O_RDONLY)
+            opened.callback(os.close, fd)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
 
 
 def _replace(target: Path, fresh: Path, old: Path) -> None:
     """Put `fresh` where `target` is, which goes to `old`, and comes back should anything go wrong.
 
-    Of two at the same time one may find that the other's recording is there by now: its own is not, hence BadInput.
+    Where two could not take turns, one may find that the other's recording is there by now: BadInput.
     """
     try:
         if target.exists():

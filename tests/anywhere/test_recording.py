@@ -6,18 +6,23 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import shutil
+import subprocess
+import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtnb import schema
-from rtnb.errors import BadInput, BadRecording, NotPermitted, RtnbError
-from rtnb.recording import Header, Recording, live_or, load
+from rtnb.errors import BadInput, BadRecording, CompileError, NotPermitted, RtnbError
+from rtnb.recording import Header, Recording, Tables, live_or, load, load_header
 from rtnb.schema import column, table
 
 
@@ -88,6 +93,11 @@ def test_a_table_name_cannot_leave_the_folder() -> None:
         (lambda d: _edit(d, tables={"rows": {"table": "test.rows", "version": 3, "rows": 9}}), "damaged"),
         (lambda d: _edit(d, tables={"../r": {"table": "test.rows", "version": 3, "rows": 3}}), "damaged"),
         (lambda d: _edit(d, header={"kind": "strace"}), "lacks"),
+        (lambda d: _edit_header(d, exit_status=True), "exit_status is bool"),
+        (lambda d: _edit_header(d, lost=-1), "lost is below zero"),
+        (lambda d: _edit_header(d, lost=False), "lost is bool"),
+        (lambda d: _edit_header(d, duration_ns=-1), "duration_ns is below zero"),
+        (lambda d: _edit_header(d, interrupted=1), "interrupted is int"),
         (lambda d: (d / "rows.parquet").write_bytes(b"PAR1 nothing"), "damaged"),
         (lambda d: (d / "rows.parquet").unlink(), "damaged"),
     ],
@@ -105,6 +115,10 @@ def _edit(folder: Path, **changes: object) -> None:
     (folder / "header.json").write_text(json.dumps({**raw, **changes}))
 
 
+def _edit_header(folder: Path, **changes: object) -> None:
+    _edit(folder, header={**json.loads((folder / "header.json").read_text())["header"], **changes})
+
+
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _recording().save(tmp_path_factory.mktemp("saved") / "r")
@@ -119,19 +133,53 @@ header_fields = st.sampled_from([f.name for f in dataclasses.fields(Header)] + [
 
 
 def _load_is_clear(folder: Path) -> None:
-    """Either a recording, or a BadRecording: any other exception fails the test."""
+    """A recording, of which all can be asked, or an RtnbError: any other exception fails the test."""
     with contextlib.suppress(BadRecording):
-        assert load(folder).header.mode == "recorded"
+        found = load(folder)
+        assert found.header.mode == "recorded"
+        assert found.header.caption().isprintable() or "\n" in found.header.caption()
+        for df in found.tables.values():
+            with contextlib.suppress(RtnbError):
+                df.rtnb.summary()
+            with contextlib.suppress(RtnbError):
+                df.rtnb.plot()
+
+
+kinds = st.sampled_from(["strace", "perf_stat", "bpf", "rt_task", "evil"])
+facts = st.fixed_dictionaries(
+    {
+        "table": st.sampled_from(["test.rows", "strace.calls", "strace.summary", "who.knows"]) | json_values,
+        "version": st.sampled_from([0, 1, 3]) | json_values,
+        "rows": st.just(3) | json_values,
+    }
+)
+tables = st.dictionaries(st.sampled_from(["rows", "../r", ""]), facts | json_values, max_size=2) | json_values
 
 
 @settings(max_examples=200, deadline=None)
-@given(changes=st.dictionaries(header_fields, json_values, min_size=1, max_size=4))
-def test_fuzz_header(saved: Path, tmp_path_factory: pytest.TempPathFactory, changes: dict[str, object]) -> None:
+@given(kind=kinds, changes=st.dictionaries(header_fields, json_values, max_size=4), tables=st.none() | tables)
+def test_fuzz_header(
+    saved: Path, tmp_path_factory: pytest.TempPathFactory, kind: str, changes: dict[str, object], tables: object
+) -> None:
     folder = tmp_path_factory.mktemp("f") / "r"
     shutil.copytree(saved, folder)
-    raw = json.loads((folder / "header.json").read_text())
-    raw["header"].update(changes)
-    (folder / "header.json").write_text(json.dumps(raw))
+    _edit_header(folder, **{"kind": kind, **changes})
+    if tables is not None:
+        _edit(folder, tables=tables)
+    _load_is_clear(folder)
+
+
+data = Path(__file__).parents[2] / "data"
+
+
+@settings(max_examples=50, deadline=None)
+@given(name=st.sampled_from(sorted(p.name for p in data.glob("00-*"))), kind=kinds, details=json_values)
+def test_fuzz_the_kind_of_real_rows(
+    tmp_path_factory: pytest.TempPathFactory, name: str, kind: str, details: object
+) -> None:
+    folder = tmp_path_factory.mktemp("f") / "r"
+    shutil.copytree(data / name, folder)
+    _edit_header(folder, kind=kind, details={"policy": details, "priority": details})
     _load_is_clear(folder)
 
 
@@ -146,6 +194,195 @@ def test_fuzz_bytes(saved: Path, tmp_path_factory: pytest.TempPathFactory, name:
     where = int(at * len(raw))
     (folder / name).write_bytes(raw[:where] + new + raw[where + len(new) :])
     _load_is_clear(folder)
+
+
+def test_any_word_of_an_argv_comes_back(tmp_path: Path) -> None:
+    words = ("true", os.fsdecode(b"\xff"), "\ud800", "é", "\0")
+    path = _recording(source=words, notes=("\x1b[31m",)).save(tmp_path / "r")
+    assert (path / "header.json").read_bytes().isascii()
+    assert load(path).header.source == load(path).frame.rtnb.header.source == load_header(path).source == words
+
+
+def test_a_changed_frame_is_kept_as_it_is(tmp_path: Path) -> None:
+    recording = load(data / "00-strace")
+    df = recording.frame
+    added, fewer, fewer_rows = df.copy(), df[["name", "dur_ns"]], df[df["ret"] == 0]
+    added["dur_us"] = added["dur_ns"] / 1000
+    for i, changed in enumerate((added, fewer, fewer_rows)):
+        found = load(changed.rtnb.save(tmp_path / str(i)))
+        pd.testing.assert_frame_equal(found.frame, changed)
+        assert found.frame.rtnb.header.source == recording.header.source
+        assert list(found.tables) == ["calls"]
+    pd.testing.assert_frame_equal(load(tmp_path / "0").frame.rtnb.summary(), df.rtnb.summary())
+    with pytest.raises(BadInput, match=r"it lacks .*kind"):
+        load(tmp_path / "1").frame.rtnb.summary()
+    with pytest.raises(BadInput, match="it lacks time_ns"):
+        fewer[["name"]].rtnb.plot()
+
+
+def test_what_parquet_cannot_hold_is_told(tmp_path: Path) -> None:
+    _recording().save(tmp_path / "r")
+    df = _recording().frame
+    df["odd"] = [1, "two", [3]]
+    with pytest.raises(BadInput, match="cannot be stored as Parquet"):
+        df.rtnb.save(tmp_path / "r")
+    assert "odd" not in load(tmp_path / "r").frame
+    assert os.listdir(tmp_path) == ["r"]
+
+
+def test_a_kind_that_nobody_knows(tmp_path: Path) -> None:
+    df = load(_recording(kind="evil").save(tmp_path / "r")).frame
+    with pytest.raises(BadInput, match="no summary for recordings of kind 'evil'"):
+        df.rtnb.summary()
+    with pytest.raises(BadInput, match="no figure for recordings of kind 'evil'"):
+        df.rtnb.plot()
+
+
+def test_a_new_header_leaves_the_old_recording_as_it_was() -> None:
+    old = _recording()
+    new = old.with_header(exit_status=7)
+    assert (old.frame.rtnb.header.exit_status, new.frame.rtnb.header.exit_status) == (0, 7)
+    assert np.shares_memory(old.frame["time_ns"].to_numpy(), new.frame["time_ns"].to_numpy())
+    mine = pd.DataFrame({"a": [1]})
+    Recording(old.header, {"rows": mine})
+    assert mine.attrs == {}
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), KeyboardInterrupt(), MemoryError()])
+def test_the_old_recording_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    target = _recording().save(tmp_path / "r")
+    rename, left = Path.rename, [1]
+
+    def failing(self: Path, to: Path) -> Path:
+        if self.name == "new" and left:
+            left.pop()
+            assert not target.exists()  # it is between the two
+            raise error
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(BadInput if isinstance(error, OSError) else type(error)):
+        _recording(exit_status=7).save(target)
+    assert load(target).header.exit_status == 0
+    assert os.listdir(tmp_path) == ["r"]
+
+
+def test_an_old_recording_that_cannot_come_back_is_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target, rename = _recording().save(tmp_path / "r"), Path.rename
+
+    def failing(self: Path, to: Path) -> Path:
+        if to == target:
+            raise OSError(5, "Input/output error")
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(BadInput, match="Input/output error"):
+        _recording(exit_status=7).save(target)
+    (scratch,) = tmp_path.iterdir()
+    assert load(scratch / "old").header.exit_status == 0
+
+
+def test_saves_take_turns(tmp_path: Path) -> None:
+    """Each wins: there is always a whole recording afterwards, and nothing beside it."""
+    target = _recording(exit_status=0).save(tmp_path / "r")
+    recordings = [_recording(exit_status=number) for number in range(1, 9)]
+    start, told = threading.Barrier(len(recordings)), []
+
+    def save(recording: Recording) -> None:
+        start.wait()
+        for _ in range(10):
+            try:
+                recording.save(target)
+            except BadInput as e:
+                told.append(e)
+
+    threads = [threading.Thread(target=save, args=[recording]) for recording in recordings]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert told == []
+    assert load(target).header.exit_status in range(1, 9)
+    assert os.listdir(tmp_path) == ["r"]
+
+
+def test_a_save_that_comes_between_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing can be locked: the other's recording stands, this one is not there, the old one was replaced."""
+    target, rename = _recording().save(tmp_path / "r"), Path.rename
+    theirs = _recording(exit_status=9).save(tmp_path / "theirs")
+
+    def overtaken(self: Path, to: Path) -> Path:
+        if self.name == "new":
+            rename(theirs, target)
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", overtaken)
+    with pytest.raises(BadInput, match="another recording was saved there at the same time"):
+        _recording(exit_status=7).save(target)
+    assert load(target).header.exit_status == 9
+    assert os.listdir(tmp_path) == ["r"]
+
+
+PATHS = r"""
+import sys, rtnb
+from rtnb.recording import Header, Recording
+made = Recording(Header("strace", ("ls",), "none"), {"rows": rtnb.load(sys.argv[1]).frame})
+for path in (sys.argv[2], sys.argv[2] + "/r", "n" * 300, "a\0b", "\ud800", "~nosuchuser/r",
+             sys.argv[1] + "/header.json/r"):
+    for act in (rtnb.load, made.save):
+        try:
+            act(path)
+        except rtnb.errors.RtnbError as e:
+            print(type(e).__name__, str(e).isprintable() or "hint" in str(e))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="it takes root to be nobody")
+def test_paths_that_lead_nowhere_as_nobody(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    _recording().save(closed / "r")
+    done = subprocess.run(
+        [sys.executable, "-c", PATHS, str(data / "00-strace"), str(closed)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+        user="nobody",
+        group="nogroup",
+        extra_groups=[],
+    )
+    assert (done.stdout, done.stderr) == ("BadRecording True\nBadInput True\n" * 7, "")
+
+
+@pytest.mark.parametrize(("path", "says"), [("n" * 300, "File name too long"), ("a\0b", "NUL"), ("\ud800", "encode")])
+def test_names_that_no_file_can_have(path: str, says: str) -> None:
+    with pytest.raises(BadRecording, match=says):
+        load(path)
+    with pytest.raises(BadRecording, match=says):
+        load_header(path)
+    with pytest.raises(BadInput, match=says):
+        _recording().save(path)
+
+
+def test_what_others_wrote_does_nothing_to_a_terminal() -> None:
+    hostile = "a\x1b[31m\u202eb\nc\udcff"
+    escaped = r"a\x1b[31m\u202eb\nc\udcff"
+    made = _recording(source=("ls", hostile), kernel=hostile, notes=(hostile,), refused=hostile, engine=hostile)
+    lines = repr(made).split("\n")
+    assert len(lines) == 4
+    assert all(line.isprintable() for line in lines)
+    assert made.header.caption().count(escaped) == 4
+    assert _recording(source=("int x;\nint y;",)).header.caption().split(" · ")[1] == "strace cell"
+    error = BadInput(f"run {hostile}", hostile, hostile)
+    assert str(error) == f"run {escaped}: {escaped}\nhint: {escaped}"
+    assert error._render_traceback_() == [f"BadInput: run {escaped}: {escaped}", f"hint: {escaped}"]
+    two = CompileError("compile the cell", f"line 1: oops\n    int {hostile}", "a hint")
+    assert str(two).split("\n") == ["compile the cell: line 1: oops", f"    int {escaped}", "hint: a hint"]
+
+
+def test_tables_escape_their_names() -> None:
+    assert "<script>" not in Tables({"<script>": pd.DataFrame()})._repr_html_()
 
 
 def test_live_or_falls_back_on_unavailable_alone(tmp_path: Path) -> None:
