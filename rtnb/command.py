@@ -16,7 +16,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from types import TracebackType
 from typing import TextIO
 
 from rtnb import _core
+from rtnb.abi import interrupt
 from rtnb.errors import BadInput, NoSuchCommand
 
 __all__ = ["Command", "Ended", "Watcher", "as_argv", "cannot_start"]
@@ -76,7 +76,7 @@ class Watcher:
 
     def __init__(self) -> None:
         self._pid, self._pipe = 0, -1
-        with _interrupts_held() as held:
+        with interrupt.noted() as held:
             try:
                 self._start(_core.path())
             except OSError:
@@ -145,7 +145,7 @@ class Command:
         sink = subprocess.PIPE if output else subprocess.DEVNULL
         try:
             # Popen forgets a child that an interrupt meets while it is being started.
-            with _interrupts_held() as self._held:
+            with interrupt.noted() as self._held:
                 self._process = subprocess.Popen(
                     self.argv,
                     stdin=subprocess.DEVNULL,
@@ -260,21 +260,6 @@ def _pass_on_the_rest(fd: int, sink: TextIO, decoder: codecs.IncrementalDecoder)
     if text := decoder.decode(os.read(fd, there), final=True):
         sink.write(text)
         sink.flush()
-
-
-@contextlib.contextmanager
-def _interrupts_held() -> Iterator[list[int]]:
-    """Note an interrupt instead of raising it. An ignored one stays so, for the command is to inherit that."""
-    came: list[int] = []
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield came
-        return
-    signal.signal(signal.SIGINT, lambda number, _: came.append(number))
-    try:
-        yield came
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

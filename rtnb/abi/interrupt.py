@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["HEADERS", "held"]
+__all__ = ["HEADERS", "held", "noted"]
 
 HEADERS = ("signal.h",)
 
@@ -21,26 +21,38 @@ SIGINT = int(signal.SIGINT)
 
 
 @contextmanager
+def noted() -> Iterator[list[FrameType | None]]:
+    """Note an interrupt in the list instead of raising it. An ignored one stays ignored, for a child inherits that.
+
+    Only the main thread is interrupted: elsewhere this does nothing. Blocks may nest.
+    """
+    came: list[FrameType | None] = []
+    before = signal.getsignal(SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield came
+        return
+    signal.signal(SIGINT, lambda _, frame: came.append(frame))
+    try:
+        yield came
+    finally:
+        signal.signal(SIGINT, before)
+
+
+@contextmanager
 def held() -> Iterator[None]:
-    """Keep an interrupt back until the block ends; what it would have done, it does then. Blocks may nest.
+    """Keep an interrupt back until the block ends; what it would have done, it does then.
 
     As a decorator, `@held()`, it does so for a function.
-
-    Only the main thread is interrupted: elsewhere, and where SIGINT is ignored, this does nothing.
 
     >>> with held():
     ...     fd = os.open("/", os.O_PATH)  # doctest: +SKIP
     ...     opened.callback(os.close, fd)
     """
-    before = signal.getsignal(SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield
-        return
     came: list[FrameType | None] = []
-    signal.signal(SIGINT, lambda _, frame: came.append(frame))
     try:
-        yield
+        with noted() as came:
+            yield
     finally:
-        signal.signal(SIGINT, before)
-        if came:
-            before(SIGINT, came[-1])
+        handler = signal.getsignal(SIGINT)
+        if came and callable(handler):
+            handler(SIGINT, came[-1])
