@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -71,8 +72,12 @@ def table(rows: list[Row]) -> str:
         "|---|---:|---:|---|---:|---|---:|---|",
     ]
     for r in rows:
-        lines.append(
-            f"| {r.what} | {r.ours:.4g} | {r.peer:.4g} | {r.unit} | {r.ratio:.2f} | {r.low:.2f} - {r.high:.2f} "
-            f"| {r.pairs} | {r.note} |".replace("nan", "-")
-        )
+        spread = f"{r.low:.2f} - {r.high:.2f}"
+        numbers = f"{_number(r.ours)} | {_number(r.peer)} | {r.unit} | {_number(r.ratio)} | {spread} | {r.pairs}"
+        lines.append(f"| {r.what} | {numbers} | {r.note} |")
     return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    """Four digits, two places below ten; a dash where there is no peer."""
+    return "-" if math.isnan(value) else f"{value:.4g}" if value >= 10 else f"{value:.2f}"

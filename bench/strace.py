@@ -77,7 +77,7 @@ def frame_ns(events: int = 1_000_000, rounds: int = 7) -> Row:
         middle,
         float("nan"),
         "ns",
-        middle,
+        float("nan"),
         low,
         high,
         rounds,
