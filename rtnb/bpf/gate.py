@@ -11,9 +11,9 @@ import socket
 from collections.abc import Sequence
 from types import TracebackType
 
-from rtnb import _core
+from rtnb import caps
 from rtnb.command import Command, Watcher, cannot_start
-from rtnb.errors import NoSuchCommand, NotSupported
+from rtnb.errors import NoSuchCommand
 
 __all__ = ["Gate"]
 
@@ -29,10 +29,7 @@ class Gate:
         path = argv[0] if "/" in argv[0] else shutil.which(argv[0])
         if not path or not os.path.exists(path):
             raise cannot_start(argv, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0]))
-        try:
-            core = _core.path()
-        except OSError as e:
-            raise NotSupported(f"run {argv[0]}", str(e.strerror), "install a C compiler, then rtnb anew") from e
+        core = caps.core_path(f"run {argv[0]}")
         with contextlib.ExitStack() as opened:
             watcher = opened.enter_context(Watcher())
             self._ours, theirs = map(opened.enter_context, socket.socketpair())

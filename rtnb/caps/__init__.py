@@ -15,6 +15,18 @@ from rtnb.caps import perf as _perf
 from rtnb.caps import rt as _rt
 from rtnb.caps import strace as _strace
 from rtnb.caps.answer import CAPABILITIES, Answer, Reason, ask, capability, linux, refused, require
+from rtnb.caps.core import core_path
 from rtnb.caps.doctor import doctor
 
-__all__ = ["CAPABILITIES", "Answer", "Reason", "ask", "capability", "doctor", "linux", "refused", "require"]
+__all__ = [
+    "CAPABILITIES",
+    "Answer",
+    "Reason",
+    "ask",
+    "capability",
+    "core_path",
+    "doctor",
+    "linux",
+    "refused",
+    "require",
+]

@@ -8,9 +8,9 @@ import os
 import subprocess
 
 from rtnb import _core
-from rtnb.caps.answer import Reason, capability
+from rtnb.caps.answer import Reason, capability, refused
 
-__all__ = ["core", "no_core", "run"]
+__all__ = ["core", "core_path", "no_core", "run"]
 
 
 def no_core(error: OSError) -> Reason:
@@ -31,6 +31,14 @@ def core() -> str:
     if (ended := run([program])) != 2:  # its usage
         raise OSError(errno.ENOEXEC, f"it ended with {ended}", program)
     return "rtnb-core starts and answers"
+
+
+def core_path(tried: str) -> str:
+    """Where the core is, without starting it. Raises NotSupported for what was `tried` where there is none."""
+    try:
+        return _core.path()
+    except FileNotFoundError as e:
+        raise refused("core.run", tried, e) from e
 
 
 def run(argv: list[str], pass_fds: tuple[int, ...] = ()) -> int:

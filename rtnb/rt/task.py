@@ -58,7 +58,7 @@ def run(
     period_ns, releases = _releases(period, duration)
     if cpu is not None and cpu < 0:
         raise _no_such_cpu(cpu)
-    caps.require("core.run")
+    caps.core_path("run a periodic task")
     ask = worker.Request(POLICIES[policy], priority, -1 if cpu is None else cpu, period_ns, releases)
     result = _checked(f"rt_task under {policy}", worker.run(ask, progress), cpu)
     options = {"policy": policy, "priority": priority or None, "period": period, "duration": duration, "cpu": cpu}

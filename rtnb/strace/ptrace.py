@@ -52,10 +52,7 @@ def run(
     argv = as_argv(command)
     wanted = names.wanted(trace)
     tried = f"trace {shlex.join(argv)[:200]}"
-    try:
-        core = _core.path()
-    except FileNotFoundError as e:
-        raise caps.refused("core.run", tried, e) from e
+    core = caps.core_path(tried)
     what = ["-c", names.plan(wanted), "-x", _program(argv), *(["-f"] if follow_forks else [])]
     started = time.monotonic_ns()
     with _core.memfd("records") as records, _core.memfd("strings") as strings, _core.memfd("status") as report:

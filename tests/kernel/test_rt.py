@@ -208,13 +208,15 @@ def test_a_killed_notebook_leaves_no_worker() -> None:
     code = "from rtnb import rt; rt.run(policy='other', duration='1h')"
     with subprocess.Popen([sys.executable, "-c", code]) as notebook:
         children = Path(f"/proc/{notebook.pid}/task/{notebook.pid}/children")
-        while not (pids := children.read_text().split()):
-            assert notebook.poll() is None
-            time.sleep(0.01)
-        stat = Path(f"/proc/{pids[0]}/stat")
-        while "(rtnb-core) S" not in stat.read_text():
-            time.sleep(0.01)
-        notebook.kill()
+        try:
+            while not (pids := children.read_text().split()):
+                assert notebook.poll() is None
+                time.sleep(0.01)
+            stat = Path(f"/proc/{pids[0]}/stat")
+            while "(rtnb-core) S" not in stat.read_text():
+                time.sleep(0.01)
+        finally:
+            notebook.kill()
         end = time.monotonic() + 1
         while stat.exists() and ") Z " not in stat.read_text() and time.monotonic() < end:
             time.sleep(0.01)
