@@ -11,7 +11,6 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from rtnb.abi import perf_event
@@ -31,7 +30,6 @@ __all__ = [
     "insn",
     "link_create",
     "map_create",
-    "map_ids",
     "map_get_next_key",
     "map_lookup",
     "map_lookup_batch",
@@ -53,7 +51,6 @@ BPF_MAP_UPDATE_ELEM = 2
 BPF_MAP_GET_NEXT_KEY = 4
 BPF_PROG_LOAD = 5
 BPF_PROG_GET_NEXT_ID = 11
-BPF_MAP_GET_NEXT_ID = 12
 BPF_RAW_TRACEPOINT_OPEN = 17
 BPF_MAP_LOOKUP_BATCH = 24
 BPF_LINK_CREATE = 28
@@ -372,24 +369,16 @@ def map_lookup_batch(fd: int, cursor: bytes | None, keys: Any, values: Any, coun
 
 def prog_ids() -> list[int]:
     """The ids of all programs that are loaded now. Raises OSError: EPERM without CAP_SYS_ADMIN."""
-    return list(_ids(BPF_PROG_GET_NEXT_ID))
-
-
-def map_ids() -> list[int]:
-    """The ids of all maps that exist now. Raises OSError: EPERM without CAP_SYS_ADMIN."""
-    return list(_ids(BPF_MAP_GET_NEXT_ID))
-
-
-def _ids(command: int) -> Iterator[int]:
     attr = bpf_attr_id()
+    found: list[int] = []
     while True:
         try:
-            _bpf(command, attr)
+            _bpf(BPF_PROG_GET_NEXT_ID, attr)
         except OSError as e:
             if e.errno == errno.ENOENT:
-                return
+                return found
             raise
-        yield attr.next_id
+        found.append(attr.next_id)
         attr.start_id = attr.next_id
 
 

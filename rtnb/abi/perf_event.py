@@ -22,7 +22,6 @@ __all__ = [
     "perf_event_attr",
     "perf_event_open",
     "read",
-    "reset",
 ]
 
 HEADERS = ("linux/perf_event.h",)
@@ -96,7 +95,6 @@ PERF_FORMAT_LOST = 1 << 4
 PERF_EVENT_IOC_ENABLE = 0x2400
 PERF_EVENT_IOC_DISABLE = 0x2401
 PERF_EVENT_IOC_REFRESH = 0x2402
-PERF_EVENT_IOC_RESET = 0x2403
 PERF_EVENT_IOC_PERIOD = 0x40082404
 PERF_EVENT_IOC_SET_OUTPUT = 0x2405
 PERF_EVENT_IOC_SET_FILTER = 0x40082406
@@ -224,8 +222,3 @@ def enable(fd: int, *, group: bool = False) -> None:
 def disable(fd: int, *, group: bool = False) -> None:
     """Stop counting, in inherited children too; the count stays."""
     syscall("ioctl", fd, PERF_EVENT_IOC_DISABLE, PERF_IOC_FLAG_GROUP if group else 0)
-
-
-def reset(fd: int) -> None:
-    """Set the count, not the times, to zero."""
-    syscall("ioctl", fd, PERF_EVENT_IOC_RESET, 0)

@@ -76,6 +76,13 @@ def test_every_error_renders_in_three_lines_at_most() -> None:
         ]
 
 
+def test_a_summary_is_its_own_and_a_map_of_that_name_is_not() -> None:
+    made = Recording(Header("bpf", ("cell",), "test"), {"summary": pd.DataFrame({"value": [1, 2, 3]})})
+    summary = made.tables["summary"].rtnb.summary()
+    assert list(summary["max"]) == [3]
+    assert summary.rtnb.summary() is summary
+
+
 def test_or_save_and_output(shell: InteractiveShell, tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """The plumbing that all magics share, on a library function that is refused or not, by argument."""
     magics = RtnbMagics(shell)
