@@ -37,6 +37,7 @@ PEERS: list[tuple[str, ...]] = [  # what the tests and the bench compare with, a
     ("bpftool", "linux-tools-common"),
     ("clang",),
     ("rt-tests",),
+    ("rt-app",),
     ("chromium",),
 ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rtnb import accessor, bpf, caps, perf, rt, sched, strace
+from rtnb import accessor, bpf, caps, journal, perf, rt, sched, strace
 from rtnb.recording import Header, Recording, Tables, live_or, load
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ __all__ = [
     "accessor",
     "bpf",
     "caps",
+    "journal",
     "live_or",
     "load",
     "load_ipython_extension",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from rtnb import bpf, perf, rt, schema, strace
+from rtnb import bpf, perf, rt, sched, schema, strace
 from rtnb.errors import BadInput
 from rtnb.recording import Header, Recording
 
@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = ["RtnbAccessor"]
 
-SUMMARIES = {"strace": strace.summary, "perf_stat": perf.summary, "bpf": bpf.summary, "rt_task": rt.summary}
+SUMMARIES = {
+    "strace": strace.summary,
+    "perf_stat": perf.summary,
+    "bpf": bpf.summary,
+    "rt_task": rt.summary,
+    "sched": sched.summary,
+}
 """A recording's kind to the subject's own summary."""
 
 

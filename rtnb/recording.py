@@ -29,7 +29,7 @@ from rtnb import schema
 from rtnb.errors import BadInput, BadRecording, Unavailable
 from rtnb.text import printable
 
-__all__ = ["FORMAT", "Header", "Recording", "Tables", "check_name", "live_or", "load", "load_header"]
+__all__ = ["FORMAT", "Header", "Recording", "Tables", "check_name", "live_or", "load", "load_header", "renew"]
 
 FORMAT = "rtnb-recording/1"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -375,12 +375,23 @@ def _read(folder: Path, name: str, facts: Mapping[str, Any]) -> pd.DataFrame:
     return schema.mark(df, table=table)
 
 
+_renewing = False
+
+
+def renew(on: bool) -> None:
+    """Whether live_or() runs live whatever comes, and saves what it would have fallen back to (`make record`)."""
+    global _renewing
+    _renewing = on
+
+
 def live_or(live: Callable[[], Recording], path: str | os.PathLike[str] | None) -> Recording:
     """Run live; on `Unavailable` alone, and where a path is given, load the recording and say why."""
     try:
-        return live()
+        found = live()
     except Unavailable as e:
-        if path is None:
+        if path is None or _renewing:
             raise
-        found = load(path)
-        return found.with_header(refused=f"{e.tried}: {e.why}")
+        return load(path).with_header(refused=f"{e.tried}: {e.why}")
+    if path is not None and _renewing:
+        found.save(path)
+    return found

@@ -8,7 +8,7 @@ from decimal import Context, Decimal
 
 from rtnb.errors import BadInput
 
-__all__ = ["duration_ns", "in_words"]
+__all__ = ["duration_ns", "in_words", "nanoseconds"]
 
 _NS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|µs|ms|s|m|h)?")
@@ -36,6 +36,17 @@ def duration_ns(text: str | int | float, *, what: str = "duration", unit: str = 
     if ns != int(ns):
         raise BadInput(tried, "must be a whole number of nanoseconds")
     return int(ns)
+
+
+def nanoseconds(time: str | int, *, what: str = "duration", zero: bool = False) -> int:
+    """Nanoseconds of `1.5ms`, or of an int, which counts them already; with `zero`, 0 is one too. Raises BadInput.
+
+    >>> nanoseconds("1.5ms"), nanoseconds(23), nanoseconds("0", zero=True)
+    (1500000, 23, 0)
+    """
+    if zero and str(time).strip() == "0":
+        return 0
+    return duration_ns(time, what=what, unit="ns" if isinstance(time, int) else "")
 
 
 def in_words(ns: float) -> str:

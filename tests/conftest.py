@@ -7,6 +7,7 @@ there a refusal fails the test. `strace` is a whole subject, `bpf.ring` one abil
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -49,7 +50,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def _state() -> dict[str, object]:
     """What a test could leave behind in this process: its children, descriptors and scheduling."""
-    children = [line for task in Path("/proc/self/task").iterdir() for line in (task / "children").read_text().split()]
+    children = []
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # a thread that ends just now
+            children += (task / "children").read_text().split()
     fds = {}
     for fd in os.listdir("/proc/self/fd"):
         try:

@@ -21,19 +21,26 @@ FLAGS = ["-std=c17", "-O2", "-g", "-Wall", "-Wextra", "-D_GNU_SOURCE", "-fstack-
 
 def build() -> str:
     """Compile every .c file here into one executable; returns why not, or an empty string."""
-    program = HERE / "rtnb-core"
-    program.unlink(missing_ok=True)
+    program, fresh = HERE / "rtnb-core", HERE / "rtnb-core.new"
+    if why := _compile(fresh):
+        program.unlink(missing_ok=True)  # it would not be that of these sources
+        return why
+    fresh.replace(program)  # whoever starts one meanwhile has the one or the other
+    return ""
+
+
+def _compile(program: Path) -> str:
     if platform.system() != "Linux":
         return "not Linux"
-    compiler = _compiler()
-    if not compiler:
+    argv = compiler()
+    if not argv:
         return "no C compiler (Debian: apt-get install gcc libc6-dev; anywhere: pip install ziglang)"
     sources = sorted(str(source) for source in HERE.glob("*.c"))
-    done = subprocess.run([*compiler, *FLAGS, "-o", program, *sources], capture_output=True, text=True)
+    done = subprocess.run([*argv, *FLAGS, "-o", program, *sources], capture_output=True, text=True)
     return f"the compiler failed:\n{done.stderr}" if done.returncode else ""
 
 
-def _compiler() -> list[str]:
+def compiler() -> list[str]:
     """CC where it is set, and nothing else then; else the system's; else the one in the ziglang package."""
     for name in [os.environ["CC"]] if "CC" in os.environ else ["cc", "gcc", "clang"]:
         words = shlex.split(name)

@@ -3,7 +3,7 @@
  * rtnb-core: the loops that may not wait for an interpreter, one subcommand each.
  *
  *     rtnb-core trace   ...   the ptrace loop of %strace        (trace.c)
- *     rtnb-core sample  ...   the wake-up loop of %rt_task      (sample.c)
+ *     rtnb-core run     ...   the periodic tasks of %rt_task and their watchdog   (run.c, task.c, load.c)
  *     rtnb-core gate    ...   a command that waits until it is watched   (gate.c)
  *     rtnb-core watch         ends a command whose notebook was killed   (watch.c)
  *     rtnb-core probe   WHAT  may this process ...?             (policy.c; the exit status is the errno)
@@ -31,40 +31,29 @@ struct status {
 _Static_assert(sizeof(struct status) == 64, "struct status is mirrored in Python");
 
 int trace_main(int argc, char **argv);
-int sample_main(int argc, char **argv);
+int run_main(int argc, char **argv);
 int probe_main(int argc, char **argv);
 int gate_main(int argc, char **argv);
 int watch_main(void);
 
-/* rtnb-core sample -s STATUS_FD -m MAP_FD -P POLICY -p PRIORITY [-c CPU] -i PERIOD_NS -n RELEASES
- *
- * MAP_FD is a memfd of sizeof(struct sample_head) + RELEASES * sizeof(struct wakeup) bytes, which can be read
- * while the loop runs. SIGINT ends the loop; what has been written by then stands. */
-struct sample_head {
-	uint64_t records;          /* wake-ups written, stored last */
-	uint64_t done;             /* releases that are over: woken for, or missed */
-	int32_t pid;               /* 0 until all below was obtained */
-	uint32_t policy;           /* as sched_getattr(2) read them back */
-	uint32_t priority;
+/* struct sched_attr, SCHED_ATTR_SIZE_VER0, spelled out as sched_setattr(2) advises: linux/sched/types.h and
+ * glibc's sched.h redefine each other's structs, differently from release to release. */
+struct attributes {
+	uint32_t size, policy;
+	uint64_t flags;
 	int32_t nice;
-	int32_t mlock_error;       /* errno of mlockall(2), 0: memory is locked */
-	int32_t dma_latency_error; /* errno of /dev/cpu_dma_latency, 0: held at 0 us */
-	uint64_t timer_slack_ns;   /* as prctl(2) read it back */
-	uint64_t reserved[2];
+	uint32_t priority;
+	uint64_t runtime_ns, deadline_ns, period_ns;
 };
-_Static_assert(sizeof(struct sample_head) == 64, "struct sample_head is mirrored in rtnb/rt/worker.py");
+_Static_assert(sizeof(struct attributes) == 48, "SCHED_ATTR_SIZE_VER0");
 
-struct wakeup {
-	int64_t release_ns; /* the absolute time asked for, CLOCK_MONOTONIC */
-	int64_t wake_ns;    /* when it ran */
-	int32_t cpu;
-	int32_t missed;     /* releases slept through because this wake-up came so late */
-};
-_Static_assert(sizeof(struct wakeup) == 24, "struct wakeup is mirrored in rtnb/rt/worker.py");
+/* Of the calling process. All return 0 or an errno. (policy.c) */
+int get_attributes(struct attributes *attr);
+int set_attributes(struct attributes *attr); /* sets its size */
+int take_policy(uint32_t policy, uint32_t priority); /* its nice value stays */
 
-/* Put the calling process under a policy; read back what it has. Both return 0 or an errno. (policy.c) */
-int take_policy(uint32_t policy, uint32_t priority);
-int read_policy(struct sample_head *head);
+int64_t now_ns(void); /* CLOCK_MONOTONIC (clock.c) */
+int64_t cpu_ns(void); /* CPU time of the calling thread */
 
 /* rtnb-core trace -r RECORDS_FD -t STRINGS_FD -s STATUS_FD -P PARENT_PID -l RECORDS -c PLAN -x PROGRAM [-f] -- ARGV...
  *

@@ -13,24 +13,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* struct sched_attr, SCHED_ATTR_SIZE_VER0, spelled out as sched_setattr(2) advises: linux/sched/types.h and
- * glibc's sched.h redefine each other's structs, differently from release to release. */
-struct attributes {
-	uint32_t size, policy;
-	uint64_t flags;
-	int32_t nice;
-	uint32_t priority;
-	uint64_t runtime_ns, deadline_ns, period_ns;
-};
-_Static_assert(sizeof(struct attributes) == 48, "SCHED_ATTR_SIZE_VER0");
-
-static int set(struct attributes *attr)
+int set_attributes(struct attributes *attr)
 {
 	attr->size = sizeof(*attr);
 	return syscall(SYS_sched_setattr, 0, attr, 0) ? errno : 0;
 }
 
-static int get(struct attributes *attr)
+int get_attributes(struct attributes *attr)
 {
 	return syscall(SYS_sched_getattr, 0, attr, sizeof(*attr), 0) ? errno : 0;
 }
@@ -38,25 +27,12 @@ static int get(struct attributes *attr)
 int take_policy(uint32_t policy, uint32_t priority)
 {
 	struct attributes now, attr = {.policy = policy, .priority = priority};
-	int error = get(&now);
+	int error = get_attributes(&now);
 
 	if (error)
 		return error;
 	attr.nice = now.nice; /* stays what it is: to lower it would take a privilege */
-	return set(&attr);
-}
-
-int read_policy(struct sample_head *head)
-{
-	struct attributes now;
-	int error = get(&now);
-
-	if (error)
-		return error;
-	head->policy = now.policy;
-	head->priority = now.priority;
-	head->nice = now.nice;
-	return 0;
+	return set_attributes(&attr);
 }
 
 int probe_main(int argc, char **argv)
@@ -69,7 +45,7 @@ int probe_main(int argc, char **argv)
 	if (!strcmp(what, "fifo"))
 		return take_policy(SCHED_FIFO, 80);
 	if (!strcmp(what, "deadline"))
-		return set(&deadline);
+		return set_attributes(&deadline);
 	if (!strcmp(what, "mlock"))
 		return mlockall(MCL_CURRENT | MCL_FUTURE) ? errno : 0;
 	fprintf(stderr, "usage: rtnb-core probe fifo|deadline|mlock (the exit status is the errno)\n");

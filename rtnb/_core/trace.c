@@ -35,14 +35,6 @@ static int filtering; /* a seccomp filter stops the wanted calls, and those alon
 static uint32_t native_arch;
 static volatile sig_atomic_t ticked;
 
-static int64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000LL + t.tv_nsec;
-}
-
 /* ---- what leaves: strings before the records that name them, so that a killed tracer's rows are whole ---- */
 
 static void flush(void)

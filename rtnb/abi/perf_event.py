@@ -7,8 +7,10 @@ Names are the header's. One event is one descriptor; a count is read with the ti
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import struct
+from types import TracebackType
 from typing import NamedTuple
 
 from rtnb.abi.syscall import syscall
@@ -17,11 +19,14 @@ __all__ = [
     "ATTR_BITS",
     "HEADERS",
     "Reading",
+    "Ring",
     "disable",
     "enable",
     "perf_event_attr",
     "perf_event_open",
     "read",
+    "set_filter",
+    "set_output",
 ]
 
 HEADERS = ("linux/perf_event.h",)
@@ -109,6 +114,10 @@ PERF_FLAG_PID_CGROUP = 1 << 2
 PERF_FLAG_FD_CLOEXEC = 1 << 3
 
 PERF_ATTR_SIZE_VER7 = 128
+
+# enum perf_event_type: what the ring holds, as far as rtnb reads
+PERF_RECORD_LOST = 2
+PERF_RECORD_SAMPLE = 9
 
 ATTR_BITS = {
     "disabled": 0,
@@ -222,3 +231,47 @@ def enable(fd: int, *, group: bool = False) -> None:
 def disable(fd: int, *, group: bool = False) -> None:
     """Stop counting, in inherited children too; the count stays."""
     syscall("ioctl", fd, PERF_EVENT_IOC_DISABLE, PERF_IOC_FLAG_GROUP if group else 0)
+
+
+def set_output(fd: int, ring_fd: int) -> None:
+    """Let an event's samples go into the ring of another one of the same CPU."""
+    syscall("ioctl", fd, PERF_EVENT_IOC_SET_OUTPUT, ring_fd)
+
+
+def set_filter(fd: int, words: str) -> None:
+    """Let a tracepoint's event through only where its fields are so: "prev_prio < 100". Raises OSError: EINVAL.
+
+    Source: Documentation/trace/events.rst, "Event filtering".
+    """
+    syscall("ioctl", fd, PERF_EVENT_IOC_SET_FILTER, ctypes.create_string_buffer(words.encode()))
+
+
+class Ring:
+    """The samples of an event, in memory that the kernel fills: `drain()` takes what has come since the last time.
+
+    `pages` is a power of two. As a context manager it unmaps itself. Source: struct perf_event_mmap_page.
+    """
+
+    # Of struct perf_event_mmap_page, after 1 KiB for other things.
+    _HEAD, _TAIL, _PLACE = 1024, 1032, struct.Struct("<QQ")
+
+    def __init__(self, fd: int, pages: int) -> None:
+        self._memory = mmap.mmap(fd, (1 + pages) * mmap.PAGESIZE)
+        self._at, self._size = self._PLACE.unpack_from(self._memory, 1040)  # data_offset, data_size
+
+    def __enter__(self) -> Ring:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._memory.close()
+
+    def drain(self) -> bytes:
+        """Whole records, each a struct perf_event_header and what it says; room is made for as many."""
+        head, tail = self._PLACE.unpack_from(self._memory, self._HEAD)
+        begin, length = self._at + tail % self._size, head - tail
+        first = min(length, self._at + self._size - begin)
+        found = self._memory[begin : begin + first] + self._memory[self._at : self._at + length - first]
+        struct.pack_into("<Q", self._memory, self._TAIL, head)
+        return found

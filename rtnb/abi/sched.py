@@ -1,14 +1,27 @@
 # SPDX-License-Identifier: MIT
-"""How is a task scheduled? The policies and struct sched_attr of linux/sched.h, and the call that reads them back."""
+"""How is a task scheduled? The policies and struct sched_attr of linux/sched.h, and the calls that set and read it."""
 
 from __future__ import annotations
 
 import ctypes
+import os
+import sys
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from rtnb.abi.syscall import syscall
 
-__all__ = ["Attr", "HEADERS", "NAMES", "POLICIES", "sched_attr", "sched_getattr"]
+__all__ = [
+    "Attr",
+    "HEADERS",
+    "NAMES",
+    "POLICIES",
+    "sched_attr",
+    "sched_getattr",
+    "sched_setaffinity",
+    "sched_setattr",
+    "setpriority",
+]
 
 HEADERS = ("linux/sched.h", "linux/sched/types.h")
 
@@ -66,7 +79,12 @@ class sched_attr(ctypes.Structure):
 
 
 class Attr(NamedTuple):
-    """A task's scheduling attributes; runtime, deadline and period in ns, 0 unless the policy is DEADLINE."""
+    """A task's scheduling attributes; runtime, deadline and period in ns.
+
+    Only DEADLINE has all three. Under a fair policy runtime is the slice of time that the task gets at once
+    (since Linux commit 857b158dc5e8 ("sched/eevdf: Use sched_attr::sched_runtime to set request/slice suggestion")
+    (in v6.12)), and a runtime of 0 sets the system's own. Nice is read under a fair policy only.
+    """
 
     policy: int
     flags: int
@@ -85,3 +103,32 @@ def sched_getattr(tid: int = 0) -> Attr:
     attr = sched_attr()
     syscall("sched_getattr", tid, ctypes.byref(attr), ctypes.sizeof(attr), 0)
     return Attr(*(getattr(attr, f"sched_{name}") for name in Attr._fields))
+
+
+def sched_setattr(tid: int, attr: Attr) -> None:
+    """Give the task `tid` (0: the calling thread) these attributes.
+
+    Raises OSError: EINVAL, EPERM, EBUSY, ESRCH. Source: sched_setattr(2).
+    """
+    given = sched_attr(SCHED_ATTR_SIZE_VER0, *(0,) * 9)
+    for name, value in attr._asdict().items():
+        setattr(given, f"sched_{name}", value)
+    syscall("sched_setattr", tid, ctypes.byref(given), 0)
+
+
+def sched_setaffinity(tid: int, cpus: Iterable[int]) -> None:
+    """Let the task `tid` (0: the calling thread) run on these CPUs; those that it may not have are left out.
+
+    Raises OSError: EINVAL where none is left, EPERM, EBUSY, ESRCH. Source: sched_setaffinity(2).
+    """
+    mask = sum(1 << cpu for cpu in set(cpus))
+    size = mask.bit_length() // 64 * 8 + 8
+    syscall("sched_setaffinity", tid, size, mask.to_bytes(size, sys.byteorder))
+
+
+def setpriority(tid: int, nice: int) -> None:
+    """Set the nice value of the task `tid` (0: the calling thread), also where its policy heeds none.
+
+    Raises OSError: EACCES, EPERM, ESRCH. Source: setpriority(2).
+    """
+    syscall("setpriority", os.PRIO_PROCESS, tid, nice)

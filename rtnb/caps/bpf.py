@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import gzip
 import importlib.util
 import os
-import platform
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,8 +18,9 @@ from rtnb.abi.capability import effective
 from rtnb.abi.interrupt import held
 from rtnb.abi.mount import tracefs
 from rtnb.caps.answer import Reason, capability
+from rtnb.caps.kconfig import built
 
-__all__ = ["clang", "headers", "kconfig", "lockdown"]
+__all__ = ["clang", "headers", "lockdown"]
 
 _BTF = Path("/sys/kernel/btf/vmlinux")
 _INSTEAD = "tracepoints work: raw_tp/, tp_btf/, tp/"
@@ -50,20 +49,6 @@ def headers() -> Path:
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "bpf/bpf_helpers.h")
 
 
-def kconfig(option: str) -> str | None:
-    """The running kernel's CONFIG_ `option`: "y", "m", "n" where it is not set, None where it cannot be read."""
-    for path in (Path("/proc/config.gz"), Path(f"/boot/config-{platform.release()}")):
-        try:
-            text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        except OSError:
-            continue
-        found = [
-            line.partition(b"=")[2].decode() for line in text.split(b"\n") if line.startswith(option.encode() + b"=")
-        ]
-        return found[0] if found else "n"
-    return None
-
-
 def lockdown() -> str:
     """none, integrity or confidentiality; "unknown" where securityfs is not mounted."""
     try:
@@ -75,7 +60,7 @@ def lockdown() -> str:
 
 def _missing(option: str, what: str, remedy: str) -> Reason:
     """Why an interface is not there: by the kernel's configuration, where that can be read."""
-    value = kconfig(option)
+    value = built(option)
     why = {"n": f"this kernel was built without {what} ({option} is not set)", None: f"this kernel has no {what}"}
     return Reason("support", why.get(value, f"{what}: built ({option}={value}), and not there"), remedy)
 

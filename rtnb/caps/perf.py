@@ -10,8 +10,11 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+from rtnb.abi import mount
 from rtnb.abi import perf_event as abi
 from rtnb.abi.capability import effective
+from rtnb.abi.interrupt import held
+from rtnb.abi.tracepoint import tracepoint
 from rtnb.caps.answer import Reason, capability
 
 __all__ = ["paranoid", "taken_away"]
@@ -123,3 +126,23 @@ def system() -> str:
     cpu = min(os.sched_getaffinity(0))
     _count(abi.PERF_TYPE_SOFTWARE, abi.PERF_COUNT_SW_CONTEXT_SWITCHES, "exclude_kernel", pid=-1, cpu=cpu)
     return f"all tasks on CPU {cpu} can be counted"
+
+
+def _trace_reason(error: OSError) -> Reason:
+    if error.filename in ("perf_event_open", "mmap"):
+        return _refusal(error, -1)
+    if error.errno in (errno.EPERM, errno.EACCES):
+        remedy = "run as root, or give CAP_PERFMON and CAP_SYS_ADMIN"
+        return Reason("permission", "tracefs, which numbers the tracepoints, may not be read", remedy)
+    if error.errno in (errno.ENOENT, errno.ENODEV):
+        return Reason("support", "this kernel has no tracefs (CONFIG_FTRACE)")
+    return Reason("unknown", f"tracing failed: {error.strerror}")
+
+
+@capability("rt.trace", "see every switch of tasks, to say why a wake-up was late (%rt_task --trace)", _trace_reason)
+@held()
+def trace() -> str:
+    with mount.tracefs() as (folder, where):
+        number = tracepoint(folder, "sched/sched_switch").id
+    os.close(abi.perf_event_open(abi.PERF_TYPE_TRACEPOINT, number, pid=-1, cpu=min(os.sched_getaffinity(0))))
+    return f"sched:sched_switch can be watched on all CPUs ({where})"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rtnb.magics.complete import complete
 from rtnb.magics.skins import RtnbMagics
+from rtnb.recording import renew
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -23,6 +24,7 @@ def register(shell: InteractiveShell) -> None:
 
 def unregister(shell: InteractiveShell) -> None:
     """Take the magics and their completion away again."""
+    renew(False)
     for kind, names in RtnbMagics.magics.items():
         for name in names:
             shell.magics_manager.magics[kind].pop(name, None)

@@ -33,16 +33,22 @@ class Call:
         """Make the call; `more` are keywords that `--code` does not show, such as `progress`."""
         return self.function(*self.args, **self.keywords, **more)
 
-    def code(self, fallback: str | None, save: str | None, view: str) -> str:
-        """The Python that does the same, down to the frame that is shown."""
+    def code(self, fallback: str | None, save: str | None, shown: str = "recording.frame") -> str:
+        """The Python that does the same, down to what is shown."""
         module = self.function.__module__.split(".")[1]
-        words = [_literal(a) for a in self.args] + [f"{k}={_literal(v)}" for k, v in self.keywords.items()]
+        words = [_literal(a) for a in self.args] + [
+            f"{k}={_NAMED.get(k) or _literal(v)}" for k, v in self.keywords.items()
+        ]
         call = f"rtnb.{module}.{self.function.__name__}({', '.join(words)})"
         if fallback:
             call = f"rtnb.live_or(lambda: {call}, {fallback!r})"
         lines = ["import rtnb", "", f"recording = {call}"]
         lines += [f"recording.save({save!r})"] if save else []
-        return "\n".join([*lines, f"recording.frame{view}"])
+        return "\n".join([*lines, shown])
+
+
+_NAMED = {"namespace": "globals()"}
+"""Keywords whose value is a thing of the notebook's, which has a name there."""
 
 
 def _literal(value: Any) -> str:

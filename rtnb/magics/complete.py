@@ -18,7 +18,8 @@ NAMES: dict[tuple[str, str], Callable[[], Iterable[str]]] = {
     ("perf_stat", "-e"): lambda: perf.EVENTS,
     ("perf_stat", "--event"): lambda: perf.EVENTS,
     ("rt_task", "--policy"): lambda: ("fifo", "rr", "other", "batch", "idle"),
-    ("rtnb", ""): lambda: ("doctor",),
+    ("rtnb", ""): lambda: ("doctor", "undo"),
+    ("sched", "--set"): lambda: ("other", "fifo", "rr", "batch", "idle", "deadline"),
 }
 """The words that may follow a magic's option; "" stands for its first argument."""
 

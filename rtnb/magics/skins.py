@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -12,19 +13,21 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
-from traitlets import Bool
+from traitlets import Bool, observe
 
-from rtnb import bpf, caps, perf, rt, strace
+from rtnb import bpf, caps, journal, perf, rt, sched, strace
 from rtnb.errors import BadRecording
+from rtnb.magics import view
 from rtnb.magics.arguments import command, parse, recorded, whole, word
 from rtnb.magics.call import Call
 from rtnb.magics.cell import Cell
 from rtnb.magics.present import Caption, bar
-from rtnb.recording import Recording, live_or, load_header
+from rtnb.magics.view import View
+from rtnb.recording import Recording, live_or, load_header, renew
 
 __all__ = ["LIBRARY", "RtnbMagics"]
 
-LIBRARY = {"strace": strace.run, "perf_stat": perf.stat, "bpf": bpf.run, "rt_task": rt.run}
+LIBRARY = {"strace": strace.run, "perf_stat": perf.stat, "bpf": bpf.run, "rt_task": rt.run, "sched": sched.run}
 """The library function behind each magic; its keywords are the magic's options."""
 
 
@@ -33,6 +36,10 @@ class RtnbMagics(Magics):  # type: ignore[misc]
     """The magics of rtnb."""
 
     record = Bool(False, help="Save anew, live, every recording that a cell names with --or.").tag(config=True)
+
+    @observe("record")
+    def _renew(self, change: dict[str, Any]) -> None:
+        renew(change["new"])
 
     @no_var_expand
     @line_magic
@@ -51,7 +58,7 @@ class RtnbMagics(Magics):  # type: ignore[misc]
         """
         args = parse(self.strace, line)
         call = Call("strace", strace.run, args.command, trace=args.trace, follow_forks=args.follow_forks)
-        return self._show(args, call, ".rtnb.summary()" if args.summary_only else "")
+        return self._show(args, call, view.SUMMARY if args.summary_only else view.FRAME)
 
     @no_var_expand
     @line_cell_magic
@@ -110,53 +117,99 @@ class RtnbMagics(Magics):  # type: ignore[misc]
             return self._show(args, call, progress=progress)
 
     @no_var_expand
-    @line_magic
+    @line_cell_magic
     @magic_arguments()
-    @argument("--policy", type=word, default="fifo", help="scheduling policy: fifo, rr, other, batch, idle")
+    @argument("--policy", type=word, default="fifo", help="scheduling policy: fifo, rr, deadline, other, batch, idle")
     @argument("--priority", type=whole, help="1 to 99 under fifo and rr (default 80)")
-    @argument("--period", type=word, default="1ms", help="time from one wake-up to the next: 500us, 1ms")
+    @argument("--period", type=word, default="1ms", help="time from one release to the next: 500us, 1ms")
     @argument("--duration", type=word, default="5s", help="how long the task runs: 5s")
     @argument("--cpu", metavar="N", type=whole, help="the CPU it is pinned to")
+    @argument("--threads", metavar="N", type=whole, default=1, help="run N such tasks at once, spread over the period")
+    @argument("--load", metavar="STEPS", type=word, help="what a job does: busy:200us,touch:64,syscalls:10,sleep:1ms")
+    @argument("--deadline", metavar="D", type=word, help="by when a job is to be done (default: the period)")
+    @argument("--tolerance", metavar="D", type=word, help="how much later than that is no overrun yet")
+    @argument("--runtime", metavar="D", type=word, help="deadline's budget a period (default: half of it)")
+    @argument("--late", choices=["skip", "continue"], default="skip", help="what a late job does to the next releases")
+    @argument("--keep", metavar="N", type=whole, default=rt.KEEP, help="keep the last N jobs of a task as rows")
+    @argument("--trace", action="store_true", help="watch the scheduler too, and say where each job's time went")
+    @argument("--histogram", metavar="BUCKET", type=word, help="return counts in buckets of this width: 1us")
+    @argument("--json", metavar="PATH", type=word, help="write PATH as cyclictest --json does, and percentiles")
     @recorded
-    def rt_task(self, line: str) -> Any:
-        """Run a periodic real-time task in a process of its own and return its wake-ups, a row each.
+    def rt_task(self, line: str, cell: str | None = None) -> Any:
+        """Run a periodic real-time task in a process of its own and return its jobs, a row each.
+
+        With a cell, the job is the cell's Python; what it assigns stays in its process.
 
         Example::
 
-            %rt_task --policy fifo --priority 80 --period 1ms --duration 5s --cpu 1
+            %rt_task --policy fifo --priority 80 --period 1ms --duration 5s --cpu 1 --load busy:200us
         """
         args = parse(self.rt_task, line)
-        names = ("policy", "priority", "period", "duration", "cpu")
-        call = Call("rt_task", rt.run, **{name: getattr(args, name) for name in names})
+        job, names = ((cell,), {"namespace": self.shell.user_ns}) if cell is not None else ((), {})
+        call = Call("rt_task", rt.run, *job, **_options(rt.run, args), **names)
+        views = [*view.json(args.json), view.histogram(args.histogram)]
         with bar(f"{args.policy}, {args.period} period") as progress:
-            return self._show(args, call, progress=progress)
+            return self._show(args, call, *views, progress=progress)
 
     @no_var_expand
     @line_magic
     @magic_arguments()
-    @argument("what", choices=["doctor"], help="doctor: what this process may do here, and what would help")
+    @argument("pid", nargs="?", type=whole, help="the threads of this process only")
+    @argument("--set", dest="policy", metavar="POLICY", type=word, help="give PID's threads other, fifo, ... for good")
+    @argument("--priority", metavar="N", type=whole, help="1 to 99 under fifo and rr (default 80)")
+    @argument("--nice", metavar="N", type=whole, help="-20 to 19 (default: as it is)")
+    @argument("--cpus", metavar="LIST", type=word, help="the CPUs that they may use: 0-2,5 (default: as they are)")
+    @argument("--runtime", metavar="D", type=word, help="under deadline: what they may run in each period: 2ms")
+    @argument("--deadline", metavar="D", type=word, help="under deadline: by when (default: the period)")
+    @argument("--period", metavar="D", type=word, help="under deadline: the period: 10ms")
+    @argument("--reclaim", action="store_true", help="under deadline: use what others leave")
+    @argument("--dl-overrun", action="store_true", help="under deadline: SIGXCPU past the runtime")
+    @argument("--reset-on-fork", action="store_true", help="children start under other")
+    @argument("--timer-slack", metavar="D", type=word, help="how late a timer may be, to go off with others: 50us")
+    @argument("--explain", action="store_true", help="change nothing, and say what the kernel would answer")
+    @recorded
+    def sched(self, line: str) -> Any:
+        """Show how the threads of the system, or of a process, are scheduled; a row each. With --set, set it first.
+
+        Example::
+
+            %sched --set deadline --runtime 2ms --period 10ms --explain
+        """
+        args = parse(self.sched, line)
+        return self._show(args, Call("sched", sched.run, **_options(sched.run, args)))
+
+    @no_var_expand
+    @line_magic
+    @magic_arguments()
+    @argument(
+        "what",
+        choices=["doctor", "undo"],
+        help="doctor: what this process may do here, and what would help; "
+        "undo: put back what killed notebooks have left changed",
+    )
     @argument("--json", action="store_true", help="print JSON and return nothing")
     def rtnb(self, line: str) -> pd.DataFrame | None:
-        """Ask what this process may do here: a row a capability.
+        """Ask what this process may do here, a row a capability; or put back what was left, a row a change.
 
         Example::
 
             %rtnb doctor
         """
         args = parse(self.rtnb, line)
-        table = caps.doctor()
+        table = caps.doctor() if args.what == "doctor" else journal.undo()
         if args.json:
             print(table.to_json(orient="records", indent=1))
             return None
         return table
 
-    def _show(self, args: argparse.Namespace, call: Call, view: str = "", **more: Any) -> Any:
-        """Run or print the call; caption, save and bind what came of it."""
+    def _show(self, args: argparse.Namespace, call: Call, *views: View, **more: Any) -> Any:
+        """Run or print the call; caption, save and bind what came of it, and return the last of its views."""
+        views = views or (view.FRAME,)
         if args.code:
-            print(call.code(args.or_, args.save, view))
+            print(call.code(args.or_, args.save, "\n".join(each.code for each in views)))
             return None
         recording = self._run(args, call.kind, call.source, lambda: call.run(**more))
-        return next(iter(recording.tables.values())).rtnb.summary() if view else recording.frame
+        return [each.make(recording) for each in views][-1]
 
     def _run(
         self, args: argparse.Namespace, kind: str, source: tuple[str, ...], live: Callable[[], Recording]
@@ -164,16 +217,15 @@ class RtnbMagics(Magics):  # type: ignore[misc]
         """Run live, or load what --or names: that must be a recording of this kind, also where it is not needed."""
         if args.or_ and not self.record and (found := load_header(args.or_).kind) != kind:
             raise BadRecording(f"--or {args.or_}", f"it is a recording of {found}, not of {kind}")
-        recording = live() if self.record else live_or(live, args.or_)
+        recording = live_or(live, args.or_)
         if recording.header.mode == "recorded" and source and recording.header.source != source:
             other = "it was recorded from something else than this cell asks for"
             recording = recording.with_header(notes=(*recording.header.notes, other))
         if args.output:
             self.shell.user_ns[args.output] = recording
         display(Caption(recording.header))
-        save = args.save or (args.or_ if self.record else None)
-        if save and recording.header.mode == "live":
-            recording.save(save)
+        if args.save and recording.header.mode == "live":
+            recording.save(args.save)
         return recording
 
     def _perf_stat_cell(self, args: argparse.Namespace, cell: Cell) -> Any:
@@ -198,3 +250,8 @@ class RtnbMagics(Magics):  # type: ignore[misc]
         if cell.value is not None:
             display(cell.value)
         return recording.frame
+
+
+def _options(function: Callable[..., Any], args: argparse.Namespace) -> dict[str, Any]:
+    """The options of a line that are keywords of the library function; others are views."""
+    return {name: getattr(args, name) for name in inspect.signature(function).parameters if hasattr(args, name)}

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 from rtnb import schema
 from rtnb.errors import BadInput
-from rtnb.plots.figures import bpf, perf_stat, rt_task, strace
+from rtnb.plots.causes import causes
+from rtnb.plots.figures import bpf, perf_stat, sched, strace
+from rtnb.plots.gantt import gantt
+from rtnb.plots.rt import heatmap, latency_over_time, rt_task, side_by_side
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,9 +18,23 @@ if TYPE_CHECKING:
 
     from rtnb.recording import Header
 
-__all__ = ["bpf", "perf_stat", "plot", "rt_task", "strace"]
+__all__ = [
+    "bpf",
+    "causes",
+    "gantt",
+    "heatmap",
+    "latency_over_time",
+    "perf_stat",
+    "plot",
+    "rt_task",
+    "sched",
+    "side_by_side",
+    "strace",
+]
 
-FIGURES = {"strace": strace, "perf_stat": perf_stat, "bpf": bpf, "rt_task": rt_task}
+FIGURES = {"strace": strace, "perf_stat": perf_stat, "bpf": bpf, "rt_task": rt_task, "sched": sched}
+OTHERS = {"rt.causes": causes}
+"""Tables that have a figure of their own beside that of their kind."""
 
 
 def plot(df: pd.DataFrame, header: Header) -> go.Figure:
@@ -26,4 +43,4 @@ def plot(df: pd.DataFrame, header: Header) -> go.Figure:
         why = f"this rtnb has no figure for recordings of kind {header.kind[:60]!r}"
         raise BadInput("plot", why, f"it has for {', '.join(FIGURES)}")
     with schema.wants_columns(df, f"plot of a {header.kind} recording"):
-        return FIGURES[header.kind](df, header)
+        return OTHERS.get(df.attrs["rtnb"].get("table"), FIGURES[header.kind])(df, header)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which picture answers a recording's first question? Where the time goes, how many, which, how late."""
+"""Which picture answers a recording's first question? Where the time goes, how many, which."""
 
 from __future__ import annotations
 
@@ -17,12 +17,10 @@ if TYPE_CHECKING:
 
     from rtnb.recording import Header
 
-__all__ = ["bpf", "perf_stat", "rt_task", "strace"]
+__all__ = ["TOP", "bpf", "perf_stat", "sched", "strace", "told"]
 
 TOP = 15
 """Bars of a figure with names; what is left out is said in the title."""
-LATE = [50, 99]
-"""Percentiles drawn as lines."""
 
 
 def strace(df: pd.DataFrame, header: Header) -> go.Figure:
@@ -33,7 +31,7 @@ def strace(df: pd.DataFrame, header: Header) -> go.Figure:
     how_many = len(calls) if "kind" in df else int(df["calls"].sum())
     figure = _bars(total.index.astype(str), total / 1000, [in_words(ns) for ns in total], "time in the call, us")
     largest = f", the {TOP} with most" if len(total) > TOP else ""
-    return _told(figure, f"Where the time of {how_many:,} calls went, by name{largest}", header)
+    return told(figure, f"Where the time of {how_many:,} calls went, by name{largest}", header)
 
 
 def perf_stat(df: pd.DataFrame, header: Header) -> go.Figure:
@@ -47,7 +45,7 @@ def perf_stat(df: pd.DataFrame, header: Header) -> go.Figure:
     figure = _bars(names, mean.where(mean > 0), words, "mean of a run (clocks in ns), logarithmic")
     figure.update_xaxes(type="log", dtick=1)
     runs = df["run"].nunique() if "run" in df else int(df["runs"].max())
-    return _told(figure, f"What it took, {'mean of ' if runs > 1 else ''}{runs} run{'s' * (runs > 1)}", header)
+    return told(figure, f"What it took, {'mean of ' if runs > 1 else ''}{runs} run{'s' * (runs > 1)}", header)
 
 
 def bpf(df: pd.DataFrame, header: Header) -> go.Figure:
@@ -55,43 +53,35 @@ def bpf(df: pd.DataFrame, header: Header) -> go.Figure:
     name = str(df.attrs["rtnb"].get("table", "map")).removeprefix("bpf.")
     numbers = [c for c in df.columns if pd.api.types.is_numeric_dtype(df[c])]
     if not numbers:
-        return _told(go.Figure(), f"{name}: nothing to draw in {len(df)} rows", header)
+        return told(go.Figure(), f"{name}: nothing to draw in {len(df)} rows", header)
     value = numbers[-1]
     keys = [c for c in df.columns if c not in (value, "cpu")]
     axis = name if value == "value" else str(value)
     if not keys or ("cpu" not in df and not df.set_index(keys).index.is_unique):
         figure = go.Figure(go.Histogram(x=df[value]))
         figure.update_layout(xaxis_title=html.escape(axis), yaxis_title="records", bargap=0.05)
-        return _told(figure, f"{name}: {axis} in {len(df):,} records", header)
+        return told(figure, f"{name}: {axis} in {len(df):,} records", header)
     total = df.groupby(keys, observed=True)[value].sum().astype("float64")
     if len(keys) == 1 and keys[0] in numbers:
-        return _told(_by_number(total, str(keys[0]), axis), f"{name} by {keys[0]}", header)
+        return told(_by_number(total, str(keys[0]), axis), f"{name} by {keys[0]}", header)
     total = total.sort_values(ascending=False)
     labels = [" ".join(map(str, key)) if isinstance(key, tuple) else str(key) for key in total.index]
     figure = _bars(labels, total, [f"{count:,.0f}" for count in total], axis)
-    return _told(figure, f"{name} by {', '.join(map(str, keys))}{f', the {TOP} largest' * (len(total) > TOP)}", header)
+    return told(figure, f"{name} by {', '.join(map(str, keys))}{f', the {TOP} largest' * (len(total) > TOP)}", header)
 
 
-def rt_task(df: pd.DataFrame, header: Header) -> go.Figure:
-    """How late the task woke: a histogram on a logarithmic count, with the median and the 99th percentile."""
-    if "latency_ns" not in df or df.empty:
-        return _told(go.Figure(), "No wake-ups", header)
-    late = df["latency_ns"].to_numpy() / 1000
-    # Logarithmic bins: a wake-up of 20 us and one of 5 ms are both to be seen.
-    edges = np.geomspace(max(late.min(), 0.1), max(late.max(), 0.2) * 1.001, 60)
-    counts, _ = np.histogram(late, edges)
-    figure = go.Figure(go.Bar(x=np.sqrt(edges[1:] * edges[:-1]), y=counts, width=np.diff(edges), name="wake-ups"))
-    for percent, at in zip(LATE, np.percentile(late, LATE, method="inverted_cdf"), strict=True):
-        figure.add_vline(x=at, line_dash="dash")
-        # On a logarithmic axis an annotation is placed by the exponent, a line by the value.
-        text = f" p{percent}: {in_words(at * 1000)}"
-        figure.add_annotation(x=np.log10(at), y=1.07, yref="paper", text=text, showarrow=False, xanchor="left")
-    ticks = [m * 10.0**e for e in range(-1, 9) for m in (1, 2, 5) if edges[0] <= m * 10.0**e <= edges[-1]]
-    figure.update_xaxes(type="log", title="wake-up latency", range=np.log10(edges[[0, -1]]).tolist())
-    figure.update_xaxes(tickvals=ticks, ticktext=[in_words(us * 1000) for us in ticks])
-    figure.update_yaxes(type="log", title="wake-ups", dtick=1)
-    worst = in_words(float(late.max()) * 1000)
-    return _told(figure, f"How late {len(late):,} wake-ups were, the latest by {worst}", header)
+def sched(df: pd.DataFrame, header: Header) -> go.Figure:
+    """How many threads there are of each policy and priority; from the threads, or from their summary."""
+    counts = (
+        df if "threads" in df else df.groupby(["policy", "priority"], observed=True).size().reset_index(name="threads")
+    )
+    counts = counts.sort_values("threads", ascending=False)
+    ranks = zip(counts["policy"].astype("str"), counts["priority"], strict=True)
+    names = [f"{policy} {priority or ''}".strip() for policy, priority in ranks]
+    total = int(counts["threads"].sum())
+    figure = _bars(names, counts["threads"], [f"{n:,}" for n in counts["threads"]], "threads, logarithmic")
+    figure.update_xaxes(type="log", dtick=1)
+    return told(figure, f"How {total:,} threads are scheduled", header)
 
 
 def _bars(names: Sequence[str], values: pd.Series, words: Sequence[str], axis: str) -> go.Figure:
@@ -121,7 +111,7 @@ def _value(mean: float, unit: str, status: str) -> str:
     return in_words(mean) if unit == "ns" else f"{mean:,.6g}"
 
 
-def _told(figure: go.Figure, title: str, header: Header) -> go.Figure:
+def told(figure: go.Figure, title: str, header: Header) -> go.Figure:
     """Title, and below it the caption that says live or recorded; letters that the last row can read."""
     caption: Any = header.caption().split("\n")[0]
     figure.update_layout(

@@ -1,175 +1,118 @@
 # SPDX-License-Identifier: MIT
-"""How late does a periodic task wake up under this policy? Ask for one, run it, keep every wake-up."""
+"""What is a periodic task? How often, under which policy, doing what, by when: a description that runs nothing."""
 
 from __future__ import annotations
 
-import errno
 import os
-import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from rtnb import caps, schema
-from rtnb.abi.sched import NAMES, POLICIES
-from rtnb.errors import BadInput, WorkerError, closest
-from rtnb.recording import Header, Recording
-from rtnb.rt import worker
-from rtnb.rt.wakeups import Wakeup
-from rtnb.units import duration_ns, in_words
+from rtnb.errors import BadInput, closest
+from rtnb.rt import load as loads
+from rtnb.sched import Spec, fifo
+from rtnb.units import in_words, nanoseconds
 
-__all__ = ["run"]
+__all__ = ["REAL_TIME", "SHORTEST_NS", "Task", "with_room_for_others"]
 
-_REAL_TIME = ("fifo", "rr")
-_SUPPORTED = (*_REAL_TIME, "other", "batch", "idle")
-_PRIORITY = 80
-_SHORTEST_NS = 10_000
-_LONGEST_NS = 24 * 3600 * 10**9
-_MOST = 10_000_000
-"""Wake-ups a run may have: 240 MB of memory that the worker locks."""
+REAL_TIME = ("fifo", "rr")
+SHORTEST_NS = 10_000
+"""The shortest period: below it a loop would measure itself."""
+LATE = ("skip", "continue")
 
 
-def run(
-    *,
-    policy: str = "fifo",
-    priority: int | None = None,
-    period: str | int = "1ms",
-    duration: str | int = "5s",
-    cpu: int | None = None,
-    progress: Callable[[float], None] | None = None,
-) -> Recording:
-    """Run a periodic task in a process of its own and return its wake-ups: one table, `wakeups` (rt.wakeups).
+def _default() -> Spec:
+    return fifo(80, lock_memory=True, cpu_dma_latency_us=0)
 
-    `policy` is fifo, rr, other, batch or idle; `priority` is 1 to 99 under fifo and rr (80 unless given), and
-    none under the others. `period` and `duration` are durations with a unit; the task has duration / period
-    releases, each a row or counted in `missed`. `cpu` pins it. `progress` gets the fraction that is done, about
-    ten times a second. Memory is locked and CPUs are kept out of idle states where that is allowed: the header's
-    details say what was obtained, as read back from the kernel. An interrupt ends the run and returns what was
-    measured by then.
 
-    Raises BadInput; NotPermitted where the policy is refused (it never runs under another one); NotSupported
-    where rtnb was installed without its C core. Source: clock_nanosleep(2), sched(7), mlockall(2).
+@dataclass(frozen=True)
+class Task:
+    """A periodic task: released every `period`, from `offset` on, for a job that is to end within `deadline`.
 
-    >>> run(duration="23ms")
-    live · rt_task --policy fifo --priority 80 --period 1ms --duration 23ms · kernel 6.18.44
-    wakeups: 23 rows
+    A job runs `load` (steps: rt.busy, rt.touch, rt.section ...; none: it only notes when it woke up), or the Python
+    of `job`: a callable without arguments, or source that finds its names in `namespace`. It runs in a process of
+    its own, so that what it assigns is not seen here. A job overruns where it ends later than `deadline` (the
+    period, unless given) and `tolerance` after its release. What a late job does to the next releases: with `late`
+    "skip" those that it slept through are missed; with "continue" they are answered late, one after the other.
+
+    Raises BadInput. All is as given; `period_ns` and its kin are the durations in nanoseconds.
+
+    >>> print(Task("sensor", period="10ms", load="busy:2ms"))
+    sensor every 10 ms: busy 2 ms, under SCHED_FIFO priority 80
     """
-    caps.linux("rt_task")
-    priority = _priority(policy, priority)
-    period_ns, releases = _releases(period, duration)
-    if cpu is not None and cpu < 0:
-        raise _no_such_cpu(cpu)
-    caps.core_path("run a periodic task")
-    ask = worker.Request(POLICIES[policy], priority, -1 if cpu is None else cpu, period_ns, releases)
-    result = _checked(f"rt_task under {policy}", worker.run(ask, progress), cpu)
-    options = {"policy": policy, "priority": priority or None, "period": period, "duration": duration, "cpu": cpu}
-    words = [word for name, value in options.items() if value is not None for word in (f"--{name}", str(value))]
-    return _recording(words, ask, result)
+
+    name: str = "task"
+    period: str | int = "1ms"
+    spec: Spec = field(default_factory=_default)
+    load: Any = ()
+    job: Callable[[], object] | str | None = None
+    deadline: str | int | None = None
+    tolerance: str | int = 0
+    offset: str | int = 0
+    late: str = "skip"
+    namespace: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "load", loads.flat(self.load))
+        if not isinstance(self.name, str) or not self.name or len(self.name.encode()) > 31 or "\0" in self.name:
+            raise BadInput(f"task {self.name!r}", "a name has 1 to 31 bytes")
+        if self.late not in LATE:
+            raise BadInput(
+                f"late {self.late!r}", "not what a late job can do", closest(self.late, LATE) or "skip, continue"
+            )
+        if self.job is not None and self.load:
+            raise BadInput(f"task {self.name}", "it has a load and a job", "give one of them")
+        if isinstance(self.job, str) and not self.job.strip():
+            raise BadInput(f"task {self.name}", "its job is empty", "write what it is to do each period")
+        if self.period_ns < SHORTEST_NS:
+            raise BadInput(f"period {self.period}", f"below {in_words(SHORTEST_NS)} the loop would measure itself")
+        _ = self.deadline_ns, self.tolerance_ns, self.offset_ns
+
+    @property
+    def period_ns(self) -> int:
+        """From one release to the next."""
+        return nanoseconds(self.period, what="period")
+
+    @property
+    def deadline_ns(self) -> int:
+        """From a release to when its job is to be done."""
+        return self.period_ns if self.deadline is None else nanoseconds(self.deadline, what="deadline")
+
+    @property
+    def tolerance_ns(self) -> int:
+        """How much later than the deadline is not yet an overrun."""
+        return nanoseconds(self.tolerance, what="tolerance", zero=True)
+
+    @property
+    def offset_ns(self) -> int:
+        """From the start of the run to the first release."""
+        return nanoseconds(self.offset, what="offset", zero=True)
+
+    @property
+    def works(self) -> bool:
+        """Whether its jobs do anything."""
+        return bool(self.load) or self.job is not None
+
+    def __str__(self) -> str:
+        does = ", ".join(map(str, self.load)) or ("Python" if self.job is not None else "no load")
+        return f"{self.name} every {in_words(self.period_ns)}: {does}, under {self.spec}"
 
 
-def _priority(policy: str, priority: int | None) -> int:
-    if policy not in _SUPPORTED:
-        hint = closest(policy, _SUPPORTED) or f"one of {', '.join(_SUPPORTED)}"
-        raise BadInput(f"policy {policy!r}", "not a policy that a task here can have", hint)
-    if policy not in _REAL_TIME:
-        if priority:
-            raise BadInput(f"priority {priority}", f"a task under {policy} has none", "leave it out, or use fifo or rr")
-        return 0
-    if priority is None:
-        return _PRIORITY
-    if not 1 <= priority <= 99:
-        raise BadInput(f"priority {priority}", f"under {policy} it is 1 (lowest) to 99")
-    return priority
+def with_room_for_others(tasks: list[Task]) -> list[tuple[Task, frozenset[int] | None]]:
+    """Each task and the CPUs that it is pinned to (None: it is not), so that one CPU is left to all others.
 
-
-def _releases(period: str | int, duration: str | int) -> tuple[int, int]:
-    """The period in nanoseconds, and how many of them the run has."""
-    period_ns, length_ns = duration_ns(period, what="period"), duration_ns(duration)
-    if period_ns < _SHORTEST_NS:
-        raise BadInput(f"period {period}", f"below {in_words(_SHORTEST_NS)} the loop would measure itself")
-    if length_ns < period_ns:
-        raise BadInput(f"duration {duration}", f"shorter than one period of {period}")
-    if length_ns > _LONGEST_NS:
-        raise BadInput(f"duration {duration}", "longer than 24h")
-    if length_ns // period_ns > _MOST:
-        hint = "make the period longer or the duration shorter"
-        raise BadInput(f"duration {duration}", f"more than {_MOST:,} periods of {period}", hint)
-    return period_ns, length_ns // period_ns
-
-
-def _no_such_cpu(cpu: int | None) -> BadInput:
-    allowed = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
-    return BadInput(f"cpu {cpu}", "there is no such CPU, or this process may not use it", f"one of {allowed}")
-
-
-def _checked(tried: str, result: worker.Result, cpu: int | None) -> worker.Result:
-    """The result of a worker that got as far as its loop; else the error that says what stopped it."""
-    if not result.status or not result.status.error:
-        if result.ended.exit_status > 0:
-            raise WorkerError(tried, f"rtnb-core ended with status {result.ended.exit_status} and said nothing")
-        return result
-    number, call = result.status.error, result.status.what
-    error = OSError(number, os.strerror(number), call)
-    if call == "sched_setattr":
-        raise caps.refused("rt.fifo", tried, error) from error
-    if call == "sched_setaffinity" and number == errno.EINVAL:
-        raise _no_such_cpu(cpu) from error
-    if number == errno.ENOMEM:
-        hint = "make the duration shorter"
-        raise BadInput(tried, "there is not enough memory for that many wake-ups", hint) from error
-    raise WorkerError(tried, f"{call} failed: {error.strerror}") from error
-
-
-def _recording(source: list[str], ask: worker.Request, result: worker.Result) -> Recording:
-    head, rows = result.head, result.wakeups
-    late = rows["wake_ns"] - rows["release_ns"]
-    df = schema.frame(Wakeup, {name: rows[name] for name in rows.dtype.names or ()} | {"latency_ns": late})
-    without = _without(head)
-    header = Header(
-        "rt_task",
-        tuple(source),
-        "clock_nanosleep (C)",
-        interrupted=head.done < ask.releases,
-        duration_ns=int(rows["wake_ns"][-1] - rows["release_ns"][0]) + ask.period_ns if len(rows) else 0,
-        notes=_notes(ask, result, without),
-        details=_details(head, ask) | {"without": without},
-    )
-    return Recording(header, {"wakeups": df})
-
-
-def _details(head: worker.Head, ask: worker.Request) -> dict[str, Any]:
-    """What the task ran with, as obtained; plain JSON."""
-    return {
-        "policy": NAMES.get(head.policy, str(head.policy)) if head.pid else "",
-        "priority": head.priority,
-        "nice": head.nice,
-        "cpu": None if ask.cpu < 0 else ask.cpu,
-        "period_ns": ask.period_ns,
-        "releases": ask.releases,
-        "locked_memory": bool(head.pid) and not head.mlock_error,
-        "cpu_dma_latency": bool(head.pid) and not head.dma_latency_error,
-        "timer_slack_ns": head.timer_slack_ns,
-    }
-
-
-def _without(head: worker.Head) -> dict[str, str]:
-    """What would have made the task more even, was refused, and why; the run goes on without it."""
-    errors = {"locked_memory": head.mlock_error, "cpu_dma_latency": head.dma_latency_error}
-    names = {"locked_memory": "rt.mlock", "cpu_dma_latency": "rt.cpu_dma_latency"}
-    return {
-        what: caps.refused(names[what], what, OSError(number, os.strerror(number))).why
-        for what, number in errors.items()
-        if number
-    }
-
-
-def _notes(ask: worker.Request, result: worker.Result, without: dict[str, str]) -> tuple[str, ...]:
-    notes = []
-    if not len(result.wakeups):
-        notes.append("no wake-ups: it was ended before its first release")
-    if not result.ended.interrupted and result.head.done < ask.releases:
-        status = result.ended.exit_status
-        late = f"stopped from outside, or {in_words(worker.GRACE_S * 1e9)} after its time"
-        notes.append(f"the task was {f'killed by {signal.Signals(-status).name}' if status else late}")
-    if "locked_memory" in without:
-        notes.append(f"memory not locked, so a page fault may be in a latency: {without['locked_memory']}")
-    return tuple(notes)
+    A real-time task that names no CPU gets all that this process has but the lowest. Raises BadInput where those
+    named, or the bandwidth of SCHED_DEADLINE, leave none. On a machine of one CPU the kernel's throttling has to do.
+    """
+    allowed = frozenset(os.sched_getaffinity(0))
+    rest = allowed - {min(allowed)} if len(allowed) > 1 else None
+    chosen = [(t, t.spec.cpus or (rest if t.spec.policy in REAL_TIME else None)) for t in tasks]
+    taken = frozenset[int]().union(*(cpus or () for t, cpus in chosen if t.spec.policy in REAL_TIME))
+    if len(allowed) > 1 and taken >= allowed:
+        hint = "take one CPU fewer: a real-time task may keep all else from running there"
+        raise BadInput(f"tasks on CPU {', '.join(map(str, sorted(taken)))}", "no CPU is left to others", hint)
+    share = sum(t.spec.runtime_ns / (t.spec.period_ns or t.spec.deadline_ns or 1) for t in tasks)
+    if share > max(len(allowed) - 1, 0.95):
+        hint = "make the runtimes smaller"
+        raise BadInput(f"tasks under deadline with {share:.2f} CPUs", "no CPU is left to others", hint)
+    return chosen

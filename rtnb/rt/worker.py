@@ -1,97 +1,147 @@
 # SPDX-License-Identifier: MIT
-"""Where does the task run? In `rtnb-core sample`, a process of its own; this is its Python end (core.h)."""
+"""Who runs and watches the tasks? `rtnb-core run`, a process of its own; this is its Python end (run.h)."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-import struct
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import signal
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from rtnb import _core
 from rtnb.command import Command, Ended
+from rtnb.rt import plan
 
-__all__ = ["Head", "Request", "Result", "run"]
-
-_HEAD = struct.Struct("<QQiIIiiiQ16x")
-_WAKEUP = np.dtype([("release_ns", "<i8"), ("wake_ns", "<i8"), ("cpu", "<i4"), ("missed", "<i4")])
-
-GRACE_S = 5.0
-"""How much longer than asked a run may take before it is ended: its start, and its last wake-up."""
+__all__ = ["Miss", "Worker"]
 
 
 @dataclass(frozen=True)
-class Request:
-    """What the worker is asked for; `cpu` -1 is any."""
+class Miss:
+    """Something was not done in time: a job, counted from its release, or a kick, counted from the one before it.
 
-    policy: int
-    priority: int
-    cpu: int
-    period_ns: int
-    releases: int
-
-    def argv(self, status_fd: int, map_fd: int) -> list[str]:
-        """The worker's command line, as core.h spells it."""
-        given = {"s": status_fd, "m": map_fd, "P": self.policy, "p": self.priority, "c": self.cpu}
-        given |= {"i": self.period_ns, "n": self.releases}
-        return [_core.path(), "sample", *(word for name, value in given.items() for word in (f"-{name}", str(value)))]
-
-
-class Head(NamedTuple):
-    """struct sample_head: how far the loop is, and what the kernel gave it."""
-
-    records: int
-    done: int
-    pid: int
-    policy: int
-    priority: int
-    nice: int
-    mlock_error: int
-    dma_latency_error: int
-    timer_slack_ns: int
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a run left: the head, the wake-ups, what it said last, and how it ended (-N: signal N)."""
-
-    head: Head
-    wakeups: np.ndarray[Any, Any]
-    status: _core.Status | None
-    ended: Ended
-
-
-def run(request: Request, progress: Callable[[float], None] | None = None) -> Result:
-    """Run a worker to its end, or to an interrupt; then the wake-ups are those measured by then.
-
-    `progress` gets the fraction that is done, about ten times a second. Raises OSError and NoSuchCommand where
-    the worker cannot be started.
+    It was expected after `expected_ns`, and had not come when that was seen, after `actual_ns`. `late_ns` is how late
+    the watchdog itself was, `stopped` whether it ended the task for it.
     """
-    tell = progress or (lambda fraction: None)
-    size = _HEAD.size + request.releases * _WAKEUP.itemsize
-    with _core.memfd("sample", size) as memory, _pipe() as (reading, writing):
-        argv = request.argv(writing.fileno(), memory)
-        with Command(argv, pass_fds=(writing.fileno(), memory)) as worker:
-            writing.close()
-            timeout_s = request.period_ns * request.releases / 1e9 + GRACE_S
-            ended = worker.wait(timeout_s, lambda: tell(_head(memory).done / request.releases))
-        head = _head(memory)
-        tell(head.done / request.releases)
-        with os.fdopen(os.dup(memory), "rb") as file:
-            wakeups = np.fromfile(file, _WAKEUP, head.records, offset=_HEAD.size)
-        return Result(head, wakeups, _core.status(reading.read()), ended)
+
+    name: str
+    expected_ns: int
+    actual_ns: int
+    late_ns: int
+    stopped: bool
 
 
-@contextmanager
-def _pipe() -> Iterator[tuple[Any, Any]]:
+class Worker:
+    """The supervisor and watchdog of a memory's tasks, from construction to close().
+
+    A thread passes on what the tasks print, and calls `poll` at least every `every_s`; where `on_miss` is given,
+    another calls it with each Miss as it comes. What they raise is in `error`. Raises OSError and NoSuchCommand.
+    """
+
+    def __init__(
+        self,
+        memory: plan.Memory,
+        *,
+        timeout_s: float | None = None,
+        poll: Callable[[], None] | None = None,
+        every_s: float = 0.1,
+        on_miss: Callable[[Miss], object] | None = None,
+        interpreter: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
+    ) -> None:
+        self.memory = memory
+        self.error: BaseException | None = None
+        self.ended: Ended | None = None
+        self.status: _core.Status | None = None
+        self._ends: list[threading.Event] = []
+        with contextlib.ExitStack() as opened:
+            self._launch(opened, interpreter, env, pass_fds)
+            self._open = opened.pop_all()
+        self._spawn(lambda: self._serve(timeout_s, poll, every_s))
+        if on_miss:
+            self._spawn(lambda: self._listen(on_miss))
+
+    def _launch(
+        self,
+        opened: contextlib.ExitStack,
+        interpreter: Sequence[str],
+        env: Mapping[str, str] | None,
+        pass_fds: Sequence[int],
+    ) -> None:
+        (self._status, status), (self._events, events), (control, self._control) = (_pipe(opened) for _ in range(3))
+        os.set_blocking(events.fileno(), False)
+        named = {"m": self.memory.fd, "s": status.fileno(), "e": events.fileno(), "c": control.fileno()}
+        options = [word for name, fd in named.items() for word in (f"-{name}", str(fd))]
+        argv = [_core.path(), "run", *options, "-p", str(os.getpid()), "--", *interpreter]
+        self._command = opened.enter_context(Command(argv, pass_fds=(*named.values(), *pass_fds), env=env))
+        for theirs in (status, events, control):
+            theirs.close()
+
+    def _spawn(self, work: Callable[[], None]) -> None:
+        # An event, for an interrupt in Thread.join() makes that think of the thread as ended (Python 3.11).
+        self._ends.append(threading.Event())
+        threading.Thread(target=self._kept, args=(work, self._ends[-1]), daemon=True, name="rtnb-core run").start()
+
+    def _kept(self, work: Callable[[], None], end: threading.Event) -> None:
+        """What goes wrong in a thread is for the caller."""
+        try:
+            work()
+        except BaseException as e:  # noqa: BLE001
+            self.error = self.error or e
+            self.ask_to_stop()
+        finally:
+            end.set()
+
+    def _serve(self, timeout_s: float | None, poll: Callable[[], None] | None, every_s: float) -> None:
+        self.ended = self._command.wait(timeout_s, poll, every_s=every_s)
+        if poll:
+            poll()
+        self.status = _core.status(self._status.read())
+
+    def _listen(self, on_miss: Callable[[Miss], object]) -> None:
+        """Hear of misses as they come, until the watchdog's end."""
+        while raw := self._events.read(plan.MISS.itemsize):
+            event = np.frombuffer(raw, plan.MISS)[0]
+            task = self.memory.tasks()[int(event["task"])]
+            expected, detected, since = (int(event[name]) for name in ("expected_ns", "detected_ns", "kick_ns"))
+            if not int(task["option"]) & plan.FOREIGN:
+                since = expected - int(task["deadline_ns"]) - int(task["tolerance_ns"])
+            name, stopped = task["name"].decode(), bool(event["stopped"])
+            on_miss(Miss(name, expected - since, detected - since, detected - expected, stopped))
+
+    @property
+    def running(self) -> bool:
+        """Whether it, or what listens to it, still runs."""
+        return not all(end.is_set() for end in self._ends)
+
+    def look_again(self) -> None:
+        """Let it look at the memory's tasks again: one was added to those that it watches, or taken away."""
+        with contextlib.suppress(OSError, ValueError):  # it has ended by itself
+            os.write(self._control.fileno(), b"\0")
+
+    def ask_to_stop(self) -> None:
+        """Let each task end after the job it is in, and the watchdog then; returns at once."""
+        self.memory.ask_to_stop()
+        self.look_again()
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Wait for the end of all of it, or for as long as that."""
+        for end in self._ends:
+            end.wait(timeout_s)
+
+    def close(self) -> None:
+        """End it now, whatever it is at, with all of its tasks."""
+        self._command.signal(signal.SIGKILL)
+        self.wait()
+        self._open.close()
+
+
+def _pipe(opened: contextlib.ExitStack) -> tuple[Any, Any]:
     reading, writing = os.pipe()
-    with os.fdopen(reading, "rb") as out, os.fdopen(writing, "wb") as into:
-        yield out, into
-
-
-def _head(memory: int) -> Head:
-    return Head(*_HEAD.unpack(os.pread(memory, _HEAD.size, 0)))
+    hold = opened.enter_context
+    return hold(os.fdopen(reading, "rb", buffering=0)), hold(os.fdopen(writing, "wb", buffering=0))

@@ -18,8 +18,9 @@ ROOT = Path(rtnb.__file__).parent
 LAYERS = [
     {"__init__", "__main__", "accessor", "magics", "widgets", "teach"},
     {"plots"},
-    {"sched", "rt", "theory", "strace", "perf", "bpf", "storage"},
-    {"command", "recording", "caps"},
+    {"rt", "theory", "strace", "perf", "bpf", "storage"},
+    {"sched"},
+    {"command", "recording", "caps", "journal"},
     {"schema", "units", "text"},
     {"abi", "_core"},
 ]

@@ -19,7 +19,7 @@ from rtnb.magics.skins import LIBRARY
 from rtnb.recording import Header, Recording
 
 SHARED = {"help", "or_", "save", "output", "code"}
-VIEWS = {"summary_only"}
+VIEWS = {"summary_only", "histogram", "json"}
 """Options that choose what is shown of the recording, not what is run."""
 
 
@@ -27,7 +27,7 @@ VIEWS = {"summary_only"}
 def test_options_are_the_librarys_keywords(magic: str) -> None:
     parser = getattr(RtnbMagics, magic).parser
     options = {action.dest for action in parser._actions} - SHARED - VIEWS
-    keywords = set(inspect.signature(LIBRARY[magic]).parameters) - {"source", "progress"}
+    keywords = set(inspect.signature(LIBRARY[magic]).parameters) - {"source", "progress", "job", "namespace"}
     assert options == keywords
 
 

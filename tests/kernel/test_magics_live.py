@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -38,6 +39,8 @@ LINES = {
     "perf_stat cell": "%%perf_stat -e page-faults\nx = bytearray(1 << 20)\nlen(x)",
     "bpf": f"%%bpf --duration 100ms\n{COUNT}",
     "rt_task": "%rt_task --policy other --period 1ms --duration 23ms",
+    "rt_task cell": "%%rt_task --policy other --period 10ms --duration 230ms\nsum(range(100))",
+    "sched": f"%sched {os.getpid()}",
 }
 
 
@@ -52,6 +55,8 @@ MARKS = {
     "perf_stat cell": _needs("perf.software"),
     "bpf": _needs("bpf.raw_tp", "bpf.compiler", "bpf.libbpf"),
     "rt_task": _needs("core.run"),
+    "rt_task cell": _needs("core.run"),
+    "sched": (),
 }
 CASES = [pytest.param(name, marks=MARKS[name]) for name in LINES]
 
@@ -122,6 +127,14 @@ BAD = {
     "%rt_task --policy fido": "BadInput: policy 'fido'",
     "%rt_task --policy fifo --priority 100": "BadInput: priority 100",
     "%rt_task --cpu 4096": "BadInput: cpu 4096",
+    "%rt_task --policy other --load bussy:1ms": "did you mean busy?",
+    "%rt_task --policy other --runtime 1ms": "a task under other has none",
+    "%rt_task --threads 0": "BadInput: threads 0",
+    "%rt_task --late skipp": "invalid choice",
+    "%rt_task --policy other --duration 10ms --histogram wide": "not a duration",
+    "%rt_task --policy other --duration 10ms --json /nonexistent/x.json": "cannot be written",
+    "%%rt_task --policy other --duration 10ms\nwhile": "it is no Python",
+    "%%rt_task --policy other --duration 10ms\n ": "its job is empty",
     "%%perf_stat ls\n1": "UsageError: ",
     "%strace -o calls.txt ls": "is not a variable's name",
     "%rt_task --duraton 1s": "did you mean --duration?",
@@ -232,3 +245,38 @@ def test_an_interrupted_cell_returns_what_it_has(shell: InteractiveShell, name: 
     assert "interrupted" in shell.user_ns["kept"].header.caption()
     assert len(shell.user_ns["kept"].frame) > 0
     assert time.monotonic() - start < 30
+
+
+@_needs("core.run")
+def test_a_histogram_and_json_are_views_of_the_same_run(shell: InteractiveShell, tmp_path: Path) -> None:
+    line = f"%rt_task --policy other --duration 230ms --threads 3 -o kept --histogram 10us --json {tmp_path}/r.json"
+    counts = shell.run_cell(line).result
+    jobs = shell.user_ns["kept"].frame
+    assert counts["count"].sum() == len(jobs)
+    assert set(counts["task"]) == {"task0", "task1", "task2"}
+    written = json.loads((tmp_path / "r.json").read_text())
+    cycles = [written["thread"][str(n)]["cycles"] for n in range(3)]
+    assert cycles == jobs.groupby("task", observed=True).size().tolist()
+    assert set(written["thread"]["0"]["percentiles"]) == {"50", "90", "99", "99.9", "99.99"}
+
+
+@_needs("core.run")
+def test_a_cells_body_runs_with_the_notebooks_names_and_its_code_does_the_same(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell.run_cell("seen = 7\ndef check(n): assert n == 7")
+    head = "%%rt_task --policy other --period 10ms --duration 230ms"
+    df = shell.run_cell(f"{head}\ncheck(seen)\nseen += 0").result
+    assert len(df) + df["missed"].sum() == 23
+    capsys.readouterr()
+    shell.run_cell(f"{head} --code\ncheck(seen)")
+    printed = capsys.readouterr().out
+    assert "namespace=globals()" in printed
+    again = shell.run_cell(printed).result
+    assert len(again) + again["missed"].sum() == 23
+
+
+@_needs("core.run", "rt.fifo")
+def test_the_notebooks_own_process_stays_as_it_is(shell: InteractiveShell) -> None:
+    shell.run_cell("%rt_task --duration 50ms")
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
