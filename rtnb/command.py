@@ -170,12 +170,18 @@ class Command:
         self.kill()
 
     def wait(
-        self, timeout_s: float | None = None, poll: Callable[[], None] | None = None, *, every_s: float = 0.1
+        self,
+        timeout_s: float | None = None,
+        poll: Callable[[], None] | None = None,
+        *,
+        every_s: float = 0.1,
+        whole: bool = False,
     ) -> Ended:
         """Pass output on until the command ends; `poll` is called at least every `every_s`.
 
         After `timeout_s`, and on an interrupt, the group gets SIGINT, and SIGKILL when the command has ended or a grace
-        second has passed. A command that ends by itself may leave children behind, as in a shell.
+        second has passed. A command that ends by itself may leave children behind, as in a shell; with `whole` its
+        group ends with it.
         """
         ended = interrupted = False
         try:
@@ -188,6 +194,7 @@ class Command:
             self.signal(signal.SIGINT)
             with contextlib.suppress(KeyboardInterrupt):  # a second interrupt: no grace
                 self._pump(GRACE_S, poll, every_s)
+        if whole or not ended:
             self.signal(signal.SIGKILL)
         status = self._reap()
         return Ended(status, interrupted, not (ended or interrupted), self._at_ns)

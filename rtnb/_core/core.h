@@ -47,6 +47,7 @@ struct attributes {
 };
 _Static_assert(sizeof(struct attributes) == 48, "SCHED_ATTR_SIZE_VER0");
 
+
 /* Of the calling process. All return 0 or an errno. (policy.c) */
 int get_attributes(struct attributes *attr);
 int set_attributes(struct attributes *attr); /* sets its size */

@@ -7,6 +7,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -90,10 +91,10 @@ static int step_run(struct load *load, const struct step *step, uint64_t job, in
 
 static void mark(struct load *load, uint64_t job, uint32_t step, int64_t begin_ns)
 {
-	const uint64_t n = *load->marked;
+	const uint64_t n = load->task->marked;
 
 	load->marks[n % load->task->marks] = (struct mark){job, begin_ns, now_ns(), step, 0};
-	__atomic_store_n(load->marked, n + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&load->task->marked, n + 1, __ATOMIC_RELEASE);
 }
 
 int load_run(struct load *load, uint64_t job, int64_t *waited_ns)
@@ -102,7 +103,7 @@ int load_run(struct load *load, uint64_t job, int64_t *waited_ns)
 		const int64_t begin = load->marks ? now_ns() : 0;
 
 		if ((load->task->error = step_run(load, load->task->step + i, job, waited_ns))) {
-			strncpy(load->task->what, "pthread_mutex_lock", sizeof(load->task->what) - 1);
+			strncpy(load->task->what, load->task->step[i].kind == STEP_UNLOCK ? "unlock" : "lock", sizeof(load->task->what) - 1);
 			return -1;
 		}
 		if (load->marks)
@@ -126,11 +127,13 @@ const char *load_prepare(struct load *load)
 	if (pages) {
 		load->pages = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 		if (load->pages == MAP_FAILED)
-			return "mmap";
+			return "mmap of pages";
 	}
 	if (calls) {
 		void *library = dlopen(load->task->library, RTLD_NOW);
 
+		if (!library)
+			fprintf(stderr, "%s\n", dlerror());
 		errno = ENOEXEC;
 		if (!library)
 			return "dlopen";

@@ -27,6 +27,7 @@ static const int64_t NEVER = INT64_MAX;
 static const int64_t START_NS = 2000000;     /* from the barrier to release 0: all have gone to sleep by then */
 static const int64_t READY_NS = 30000000000; /* an interpreter takes its time to start */
 static const int64_t GRACE_NS = 500000000;   /* from SIGINT to SIGKILL */
+static const int64_t AGAIN_NS = 1000000;     /* an overdue task is not looked at more often than this */
 
 /* What the supervisor knows of a task, and no other process may change. */
 struct watched {
@@ -43,6 +44,7 @@ struct supervisor {
 	int memory_fd, status_fd, events_fd, control_fd, parent_fd, signal_fd;
 	int ready[2], go[2];
 	uint32_t ours, running, ready_count;
+	pid_t pid;
 	int64_t end_ns;  /* when whatever still runs is asked to end */
 	int64_t kill_ns; /* when what was asked to is killed */
 	int asked;       /* to end */
@@ -70,8 +72,10 @@ static int hold_cpu_dma_latency(int32_t us)
 static void signal_tasks(const struct supervisor *s, int number)
 {
 	for (uint32_t i = 0; i < s->run->tasks; i++)
-		if (s->watched[i].pid)
-			kill(s->watched[i].pid, number); /* not waited for yet: the number is still its own */
+		if (s->watched[i].pid) { /* not waited for yet: the number is still its own */
+			s->tasks[i].killed = number == SIGKILL;
+			kill(s->watched[i].pid, number);
+		}
 }
 
 static void ask_to_end(struct supervisor *s)
@@ -109,11 +113,13 @@ static int be_task(const struct supervisor *s, uint32_t number)
 {
 	sigset_t none;
 
-	/* Asked for too late if the supervisor died first; then the barrier is never opened. */
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0))
+	/* Asked for too late if the supervisor died first. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) || getppid() != s->pid)
 		return 1;
-	close(s->ready[0]);
-	close(s->go[1]);
+	/* What only the supervisor uses; a job's own children would keep the other ends open. */
+	const int not_ours[] = {s->status_fd, s->events_fd, s->control_fd, s->parent_fd, s->signal_fd, s->ready[0], s->go[1]};
+	for (size_t i = 0; i < sizeof(not_ours) / sizeof(*not_ours); i++)
+		close(not_ours[i]);
 	prctl(PR_SET_NAME, s->tasks[number].name, 0, 0, 0); /* so that others see who it is, cut at 15 bytes */
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
@@ -163,10 +169,10 @@ static void reap(struct supervisor *s)
 {
 	for (uint32_t i = 0; i < s->run->tasks; i++) {
 		struct task *task = s->tasks + i;
-		int status;
+		int status = 0;
 
-		if (!s->watched[i].pid || waitpid(s->watched[i].pid, &status, WNOHANG) <= 0)
-			continue;
+		if (!s->watched[i].pid || !waitpid(s->watched[i].pid, &status, WNOHANG))
+			continue; /* an error: somebody else has waited for it */
 		s->watched[i].pid = 0;
 		s->running--;
 		task->expect_ns = 0;
@@ -207,8 +213,8 @@ static void tell(struct supervisor *s, uint32_t number, int64_t expected, int64_
 		s->run->unheard++;
 }
 
-/* Tell what should have been done by now; returns when to look again. A task sets an expectation when it has met the
- * one before it, and that lies a period before the new one at least: so none is seen too late. */
+/* Tell what should have been done by now; returns when to look again. A task that is overdue, or rests, sets its next
+ * expectation at some time, and for a period from then on at least: so that is seen in time. */
 static int64_t look(struct supervisor *s, int64_t now)
 {
 	int64_t next = NEVER;
@@ -217,12 +223,12 @@ static int64_t look(struct supervisor *s, int64_t now)
 		const int64_t period = s->tasks[i].period_ns;
 		int64_t expected = __atomic_load_n(&s->tasks[i].expect_ns, __ATOMIC_ACQUIRE);
 
-		if (!expected)
-			continue;
-		if (expected <= now && expected != s->watched[i].told_ns)
+		if (!(s->tasks[i].option & TASK_WATCH) || (!expected && !(s->tasks[i].option & TASK_FOREIGN)))
+			continue; /* a foreign one that rests may begin again at any time */
+		if (expected && expected <= now && expected != s->watched[i].told_ns)
 			tell(s, i, expected, now);
 		if (expected <= now)
-			expected += period * ((now - expected) / period + 1);
+			expected = now + (period > AGAIN_NS ? period : AGAIN_NS);
 		if (expected < next)
 			next = expected;
 	}
@@ -289,10 +295,8 @@ static int wait_until(struct supervisor *s, int64_t until)
 	ready = ppoll(fds, s->run->start_ns ? 3 : 4, until == NEVER ? NULL : &time, NULL);
 	if (ready <= 0)
 		return ready;
-	if (fds[0].revents) { /* the notebook is gone */
-		signal_tasks(s, SIGKILL);
-		_exit(1);
-	}
+	if (fds[0].revents) /* the notebook is gone: all of the group goes, this process too */
+		kill(0, SIGKILL);
 	if (fds[1].revents)
 		on_signal(s);
 	if (fds[2].revents)
@@ -332,6 +336,20 @@ static void supervise(struct supervisor *s)
 	}
 }
 
+/* Above the tasks where that is allowed; else as far up as RLIMIT_RTPRIO lets it. */
+static void take_priority(struct run *run)
+{
+	struct rlimit allowed;
+
+	run->priority_error = take_policy(SCHED_FIFO, run->priority);
+	if (run->priority_error != EPERM || getrlimit(RLIMIT_RTPRIO, &allowed) || !allowed.rlim_cur)
+		return;
+	if (allowed.rlim_cur < (rlim_t)run->priority) {
+		run->priority = allowed.rlim_cur;
+		run->priority_error = take_policy(SCHED_FIFO, run->priority);
+	}
+}
+
 static int become_supervisor(struct supervisor *s)
 {
 	const struct rlimit limit = {RTTIME_US, RTTIME_US}; /* it sleeps nearly always; should it not, it is ended */
@@ -349,7 +367,7 @@ static int become_supervisor(struct supervisor *s)
 		mlockall(MCL_CURRENT);
 		if (setrlimit(RLIMIT_RTTIME, &limit))
 			return errno;
-		s->run->priority_error = take_policy(SCHED_FIFO, s->run->priority);
+		take_priority(s->run);
 	}
 	s->run->pid = getpid();
 	return 0;
@@ -385,8 +403,13 @@ static struct run *map_head(int fd)
 
 static int open_all(struct supervisor *s, pid_t parent)
 {
+	const int ours[] = {s->status_fd, s->events_fd, s->control_fd};
 	sigset_t signals;
 
+	for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++)
+		fcntl(ours[i], F_SETFD, FD_CLOEXEC);
+	s->pid = getpid();
+	signal(SIGCHLD, SIG_DFL); /* where it is ignored nobody can be waited for, and that is inherited */
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);

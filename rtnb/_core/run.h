@@ -33,7 +33,7 @@ struct run {
 	/* asked */
 	uint32_t tasks, mutexes;
 	int64_t length_ns;           /* so long after the start whatever still runs is ended */
-	int32_t priority;            /* of the supervisor, under FIFO; 0: as it is */
+	int32_t priority;            /* of the supervisor, under FIFO, or as far as RLIMIT_RTPRIO lets it; 0: as it is */
 	int32_t dma_latency_us;      /* to be held in /dev/cpu_dma_latency while it runs; -1: not */
 	uint32_t stop;               /* set by the caller at any time: end the tasks */
 	/* obtained */
@@ -91,7 +91,8 @@ struct task {
 	int64_t expect_ns;            /* by when the present job must have ended; 0: nothing is due */
 	int64_t kick_ns;              /* when the one before it did */
 	int64_t overhead_ns;          /* of an INTERPRETER: what an empty job takes from start to end */
-	uint8_t reserved[TASK_BYTES - 1312];
+	uint32_t killed;              /* by the supervisor, since it did not end when asked to */
+	uint8_t reserved[TASK_BYTES - 1316];
 };
 _Static_assert(sizeof(struct task) == TASK_BYTES, "struct task is mirrored in rtnb/rt/plan.py");
 
@@ -147,7 +148,6 @@ struct load {
 	struct task *task;
 	struct mutex *mutexes;
 	struct mark *marks;
-	uint64_t *marked;
 	volatile char *pages;
 	void (*call)(uint64_t job);
 };

@@ -7,8 +7,10 @@
 #include "run.h"
 
 #include <errno.h>
+#include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -62,6 +64,8 @@ static int take_attributes(struct task *task)
 
 	if (error)
 		return error;
+	if (attr.policy == SCHED_FIFO || attr.policy == SCHED_RR)
+		attr.flags |= SCHED_FLAG_RESET_ON_FORK; /* what a job starts may outlive the run, and is not to be real-time */
 	if (!(task->option & TASK_NICE))
 		attr.nice = now.nice; /* stays what it is: to lower it would take a privilege */
 	return set_attributes(&attr);
@@ -188,7 +192,7 @@ static const char *prepare(struct task *task, int memory_fd, struct load *load, 
 	const char *failed;
 
 	sigaction(SIGINT, &interrupt, NULL);
-	if (task->attr.flags & 0x04) { /* SCHED_FLAG_DL_OVERRUN; else SIGXCPU is RLIMIT_RTTIME's, and deadly */
+	if (task->attr.flags & SCHED_FLAG_DL_OVERRUN) { /* else SIGXCPU is RLIMIT_RTTIME's, and deadly */
 		dl_overruns = &task->dl_overruns;
 		sigaction(SIGXCPU, &overrun, NULL);
 	}
@@ -205,7 +209,7 @@ int task_run(struct run *run, uint32_t number, int memory_fd, int ready_fd, int 
 {
 	struct task *task = (struct task *)(run + 1) + number;
 	struct mutex *mutexes = (struct mutex *)((struct task *)(run + 1) + run->tasks);
-	struct load load = {.task = task, .mutexes = mutexes, .marked = &task->marked};
+	struct load load = {.task = task, .mutexes = mutexes};
 	struct job *ring;
 	char byte = 0;
 
@@ -219,5 +223,6 @@ int task_run(struct run *run, uint32_t number, int memory_fd, int ready_fd, int 
 	if (write(ready_fd, &byte, 1) != 1 || read(go_fd, &byte, 1) != 1)
 		return stop ? 0 : 1;
 	jobs(task, run->start_ns, &load, ring);
+	fflush(NULL); /* what a function of the user's has printed */
 	return task->error != 0;
 }

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import signal
+
 from rtnb.abi.syscall import gate, libc, syscall
 
-__all__ = ["HEADERS", "get_timerslack", "mlockall", "munlockall", "set_name", "set_timerslack"]
+__all__ = ["HEADERS", "die_with_parent", "get_timerslack", "mlockall", "munlockall", "set_name", "set_timerslack"]
 
 HEADERS = ("linux/prctl.h", "sys/mman.h")
 
+PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 PR_SET_TIMERSLACK = 29
 PR_GET_TIMERSLACK = 30
@@ -24,6 +27,11 @@ def get_timerslack() -> int:
 def set_timerslack(ns: int) -> None:
     """Set the calling thread's timer slack; 0 is its default again. Source: PR_SET_TIMERSLACK(2const)."""
     syscall("prctl", PR_SET_TIMERSLACK, ns, 0, 0, 0)
+
+
+def die_with_parent() -> None:
+    """Be killed when the thread that made this process ends. Source: PR_SET_PDEATHSIG(2const)."""
+    syscall("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def set_name(name: bytes) -> None:

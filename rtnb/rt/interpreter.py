@@ -43,12 +43,13 @@ class Stop(BaseException):
 def main() -> int:
     """Be the task that the command line names; the exit status."""
     jobs_fd, number, memory_fd, ready_fd, go_fd = map(int, sys.argv[1:6])
-    signal.signal(signal.SIGINT, _stop)
-    job = _job(jobs_fd, number)
-    memory = mmap.mmap(memory_fd, 0)
-    run = np.frombuffer(memory, plan.RUN, 1)
-    task = np.frombuffer(memory, plan.TASK, 1, plan.RUN.itemsize + number * plan.TASK.itemsize)
+    prctl.die_with_parent()  # an execve of a file with capabilities took that away
     try:
+        signal.signal(signal.SIGINT, _stop)
+        job = _job(jobs_fd, number)
+        memory = mmap.mmap(memory_fd, 0)
+        run = np.frombuffer(memory, plan.RUN, 1)
+        task = np.frombuffer(memory, plan.TASK, 1, plan.RUN.itemsize + number * plan.TASK.itemsize)
         return _be(memory, run, task, job, (ready_fd, go_fd))
     except Stop:
         return 0
@@ -119,6 +120,7 @@ def _obtain(task: Any) -> tuple[OSError, bytes] | None:
             os.sched_setaffinity(0, [n for n in range(1024) if int(task["cpus"][n // 64]) >> n % 64 & 1])
         what = "setrlimit(RLIMIT_RTTIME)"
         limit = int(task["rttime_us"])
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_RTTIME, (limit, limit + 100_000))
         what = "prctl(PR_SET_TIMERSLACK)"
         if option & plan.SLACK:
@@ -127,6 +129,8 @@ def _obtain(task: Any) -> tuple[OSError, bytes] | None:
         nice = int(attr["nice"]) if option & plan.NICE else abi.sched_getattr().nice
         names = ("policy", "flags", "nice", "priority", "runtime_ns", "deadline_ns", "period_ns")
         policy, flags, _, *rest = (int(attr[name]) for name in names)
+        if policy in (abi.SCHED_FIFO, abi.SCHED_RR):
+            flags |= abi.SCHED_FLAG_RESET_ON_FORK  # what a job starts is not to be real-time
         abi.sched_setattr(0, abi.Attr(policy, flags, nice, *rest))
     except OSError as e:
         return e, what.encode()
@@ -156,12 +160,13 @@ def _jobs(memory: mmap.mmap, start_ns: int, task: Any, job: Callable[[], object]
     while number < releases:
         release = first + number * period
         sleep_until(release)
+        cpu = libc.sched_getcpu()
         start, end, execution, preemptions = _work(job)
         missed = 0
         if not option & plan.CONTINUE and end > release:
             missed = min((end - release - 1) // period, releases - 1 - number)
         task["overruns"] += end > release + deadline + tolerance
-        row = (number, release, start, end, execution, 0, libc.sched_getcpu(), missed, preemptions, 0)
+        row = (number, release, start, end, execution, 0, cpu, missed, preemptions, 0)
         _JOB.pack_into(memory, at + records % ring * _JOB.size, *row)
         number += 1 + missed
         records += 1

@@ -63,10 +63,10 @@ def inversion(
     asked = tasks(hold, burn, cpu)
     low, middle, _ = asked
     hold_ns, burn_ns = low.load[1].amount, middle.load[0].amount
-    length_ns = low.period_ns + MIDDLE_NS  # so that each has one release
     source = ("inversion", protocol, "--hold", str(hold), "--burn", str(burn))
-    run = Run(asked, length_ns, mutexes={"resource": protocol}, steps=True, trace=trace, source=source)
-    recording = run.start().join()
+    # As long as a period, so that each has one release.
+    run = Run(asked, low.period_ns, mutexes={"resource": protocol}, steps=True, trace=trace, source=source)
+    recording = run.complete()
     waits = recording.tables["jobs"].set_index(recording.tables["jobs"]["task"].astype("str"))
     theory = {"none": hold_ns + burn_ns - HIGH_NS, "inherit": hold_ns - HIGH_NS, "protect": 0}
     found = {

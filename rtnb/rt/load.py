@@ -11,7 +11,23 @@ from rtnb.errors import BadInput, closest
 from rtnb.rt.plan import MOST_STEPS
 from rtnb.units import in_words, nanoseconds
 
-__all__ = ["Step", "busy", "c", "call", "flat", "lock", "parse", "section", "sleep", "syscalls", "touch", "unlock"]
+__all__ = [
+    "LONGEST_NS",
+    "Step",
+    "busy",
+    "c",
+    "call",
+    "flat",
+    "lock",
+    "parse",
+    "section",
+    "sleep",
+    "syscalls",
+    "touch",
+    "unlock",
+]
+
+LONGEST_NS = 7 * 24 * 3600 * 10**9
 
 
 @dataclass(frozen=True)
@@ -37,7 +53,7 @@ def busy(time: str | int) -> Step:
     >>> print(busy("200us"))
     busy 200 us
     """
-    return Step("busy", nanoseconds(time, what="busy"))
+    return Step("busy", _time("busy", time))
 
 
 def touch(pages: int) -> Step:
@@ -52,7 +68,7 @@ def syscalls(calls: int) -> Step:
 
 def sleep(time: str | int) -> Step:
     """Sleep for that long, in the middle of the job: what a device's answer would take."""
-    return Step("sleep", nanoseconds(time, what="sleep"))
+    return Step("sleep", _time("sleep", time))
 
 
 def lock(mutex: str) -> Step:
@@ -142,10 +158,17 @@ def _check_locks(steps: tuple[Step, ...]) -> None:
         raise BadInput(f"load: lock {held[-1]}", "the job ends with it locked", f'end it with rt.unlock("{held[-1]}")')
 
 
+def _time(what: str, time: str | int) -> int:
+    ns = nanoseconds(time, what=what)
+    if ns > LONGEST_NS:
+        raise BadInput(f"{what} {in_words(ns)}", "longer than a week")
+    return ns
+
+
 def _whole(what: str, number: int | str) -> int:
     try:
         amount = int(number)
-    except ValueError:
+    except (TypeError, ValueError, OverflowError):
         amount = 0
     if not 0 < amount < 2**31:
         raise BadInput(f"{what} {number}", "not a whole number above zero")

@@ -85,7 +85,8 @@ TASK = np.dtype(
         ("expect_ns", "<i8"),
         ("kick_ns", "<i8"),
         ("overhead_ns", "<i8"),
-        ("reserved", "V32"),
+        ("killed", "<u4"),
+        ("reserved", "V28"),
     ]
 )
 JOB = np.dtype(
@@ -125,7 +126,9 @@ class Memory:
         os.pwrite(self.fd, row.tobytes(), 0)
 
     def ask_to_stop(self) -> None:
-        """Set struct run's `stop`; the worker looks at it once it is told to."""
+        """Set struct run's `stop`; the worker looks at it once it is told to. Nothing, where the memory is gone."""
+        if self.fd < 0:
+            return
         fields: Any = RUN.fields
         os.pwrite(self.fd, (1).to_bytes(4, "little"), fields["stop"][1])
 
@@ -139,11 +142,18 @@ class Memory:
 
     def jobs(self, task: Any, since: int = 0) -> Array:
         """The struct job's of a task (a row of tasks()) from number `since` of its records on, those still there."""
-        return self._ring(JOB, int(task["ring_offset"]), int(task["ring"]), int(task["records"]), since)
+        found = self._ring(JOB, int(task["ring_offset"]), int(task["ring"]), int(task["records"]), since)
+        return found[self._overwritten(task, since) :]
 
     def marks(self, task: Any) -> Array:
-        """The struct mark's of a task, those still there."""
+        """The struct mark's of a task, those still there; to be read after its end."""
         return self._ring(MARK, int(task["marks_offset"]), int(task["marks"]), int(task["marked"]), 0)
+
+    def _overwritten(self, task: Any, since: int) -> int:
+        """How many of the jobs read just now may have been written over meanwhile, by a task that still runs."""
+        first = max(since, int(task["records"]) - int(task["ring"]))
+        now = next(int(row["records"]) for row in self.tasks() if row["ring_offset"] == task["ring_offset"])
+        return max(now + 1 - int(task["ring"]) - first, 0) if now != int(task["records"]) else 0
 
     def _ring(self, row: np.dtype[Any], offset: int, size: int, records: int, since: int) -> Array:
         first = max(since, records - size)
@@ -163,4 +173,8 @@ class Memory:
 def memory(tasks: Sequence[Any] | Array, mutexes: int = 0) -> Iterator[Memory]:
     """Memory for these struct task's, gone with its last user. Raises OSError."""
     with _core.memfd("run") as fd:
-        yield Memory(fd, np.asarray(tasks, TASK), mutexes)
+        made = Memory(fd, np.asarray(tasks, TASK), mutexes)
+        try:
+            yield made
+        finally:
+            made.fd = -1  # soon another file's number

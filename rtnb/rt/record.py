@@ -3,28 +3,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import os
-import signal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from rtnb import _core, caps, sched, schema
+from rtnb import _core, caps, schema
 from rtnb.abi.sched import NAMES
 from rtnb.caps.kconfig import built
 from rtnb.command import Ended
-from rtnb.errors import BadInput, CompileError, RtnbError, WorkerError
+from rtnb.errors import WorkerError
 from rtnb.recording import Header, Recording
+from rtnb.rt import ending, watchdog
 from rtnb.rt import rows as asked
-from rtnb.rt import watchdog
 from rtnb.rt.causes import causes, segments
 from rtnb.rt.hdr import Latencies
 from rtnb.rt.jobs import MEASURES, Job, StepTime
 from rtnb.rt.task import Task
-from rtnb.sched.admission import refused
 from rtnb.units import in_words
 
 if TYPE_CHECKING:
@@ -56,32 +53,42 @@ def recording(run: Run, ended: Ended | None, status: _core.Status | None) -> Rec
     """The run as a Recording. Raises what a task that could not start was refused with."""
     found, head = run.memory.tasks(), run.memory.head()
     if status and status.error and not (run.interrupted and status.error == errno.ECHILD):
-        raise _refused(run, status, found)
-    if ended and ended.exit_status and not status and not head["start_ns"] and not run.interrupted:
-        raise WorkerError("rt_task", f"rtnb-core ended with status {ended.exit_status} and said nothing")
+        raise ending.refused(run, status, found)
+    if not status and not run.interrupted and not head["start_ns"]:
+        raise WorkerError("rt_task", f"rtnb-core ended with status {ended and ended.exit_status} and said nothing")
     tables, lost = {"jobs": _jobs(run, found)}, 0
     if run.steps:
         tables["steps"] = _steps(run, found)
+    untraced = ""
     if run.tracer:
-        events = run.tracer.events()
-        pids = {task.name: int(row["pid"]) for task, row in zip(run.tasks, found, strict=True)}
-        tables["segments"] = segments(tables["jobs"], pids, events)
-        counts_irqs = built("CONFIG_IRQ_TIME_ACCOUNTING") != "y"
-        tables["causes"] = causes(tables["jobs"], tables["segments"], counts_irqs=counts_irqs)
-        lost = events.lost
+        try:
+            more, lost = _traced(run, found, tables["jobs"])
+            tables |= more
+        except KeyboardInterrupt:  # the jobs are there all the same
+            untraced = "where the time went was not worked out: interrupted"
     if run.watched:
         tables["misses"] = watchdog.frame(run.misses)
     header = Header(
         "rt_task",
         run.source,
         _engine(run.tasks),
-        interrupted=bool((found["done"] < found["releases"]).any()) and not head["overdue"],
+        interrupted=ending.interrupted(run, found),
         lost=_lost(run, found) + lost,
-        duration_ns=_duration(tables["jobs"]),
-        notes=_notes(run, found, tables["jobs"]),
+        duration_ns=_duration(tables["jobs"], int(head["start_ns"])),
+        notes=tuple(filter(None, [*_notes(run, found, tables["jobs"]), untraced])),
         details=_details(run, found, head, len(tables["jobs"])),
     )
     return Recording(header, tables)
+
+
+def _traced(run: Run, found: Any, jobs: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], int]:
+    """Where each job's time went, and how many events of the kernel's were lost."""
+    assert run.tracer
+    events = run.tracer.events()
+    pids = {task.name: int(row["pid"]) for task, row in zip(run.tasks, found, strict=True)}
+    pieces = segments(jobs, pids, events)
+    counts_irqs = built("CONFIG_IRQ_TIME_ACCOUNTING") != "y"
+    return {"segments": pieces, "causes": causes(jobs, pieces, counts_irqs=counts_irqs)}, events.lost
 
 
 def _engine(tasks: list[Task]) -> str:
@@ -145,8 +152,8 @@ def _lost(run: Run, found: Any) -> int:
     return in_rings - counted + int(run.memory.head()["unheard"])
 
 
-def _duration(df: pd.DataFrame) -> int:
-    return int(df["end_ns"].max() - df["release_ns"].min()) if len(df) else 0
+def _duration(df: pd.DataFrame, start_ns: int) -> int:
+    return int(df["end_ns"].max()) - start_ns if len(df) else 0
 
 
 def _details(run: Run, found: Any, head: Any, kept: int) -> dict[str, Any]:
@@ -218,7 +225,7 @@ def _without(found: Any, head: Any) -> dict[str, str]:
 
 
 def _notes(run: Run, found: Any, df: pd.DataFrame) -> tuple[str, ...]:
-    notes = [note for task, row in zip(run.tasks, found, strict=True) for note in _how_it_ended(run, task, row)]
+    notes = [note for task, row in zip(run.tasks, found, strict=True) for note in ending.why(run, task, row)]
     if not len(df):
         notes.insert(0, "no jobs: it was ended before its first one was done")
     dropped = int(found["records"].sum()) - len(df)
@@ -231,57 +238,3 @@ def _notes(run: Run, found: Any, df: pd.DataFrame) -> tuple[str, ...]:
     if empty:
         notes.append(f"a job in Python: {in_words(max(empty))} from start to end when it does nothing")
     return tuple(notes)
-
-
-def _how_it_ended(run: Run, task: Task, row: Any) -> list[str]:
-    """Why a task did not get to its end, in a sentence; nothing where it did, or where the reader ended it."""
-    if int(row["error"]):
-        return [f"{task.name} ended at {row['what'].decode()}: {os.strerror(int(row['error']))}"]
-    status = int(row["wait_status"])
-    stopped = [miss for miss in run.misses if miss.name == task.name and miss.stopped]
-    if stopped:
-        late = in_words(stopped[0].actual_ns)
-        return [f"{task.name} was ended by the watchdog: a job was not done {late} after its release"]
-    if status > 0 and os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        if number == signal.SIGXCPU:
-            limit = in_words(int(row["rttime_us"]) * 1000)
-            return [f"{task.name} was ended by the kernel: {limit} of CPU time without a sleep (RLIMIT_RTTIME)"]
-        return [] if run.interrupted else [f"{task.name} was killed by {signal.Signals(number).name}"]
-    if status > 0:
-        return [f"{task.name} ended with an error after {int(row['records']):,} jobs"]
-    if int(row["done"]) < int(row["releases"]) and not (run.interrupted or run.stopped):
-        done = f"after {int(row['done']):,} of {int(row['releases']):,} releases"
-        why = "its time was over" if run.memory.head()["overdue"] else "it was stopped from outside"
-        return [f"{task.name} ended {done}: {why}"]
-    return []
-
-
-def _refused(run: Run, status: _core.Status, found: Any) -> RtnbError:
-    """Why a task could not become what it was asked to be."""
-    task, number, call = run.tasks[status.records], status.error, status.what
-    tried, error = f"rt_task {task.name}: {call}", OSError(number, os.strerror(number), call)
-    made: RtnbError
-    if call in ("sched_setattr", "sched_setaffinity"):
-        made = _not_admitted(task, error)
-    elif call in ("dlopen", "dlsym"):
-        what = "there is no such library, or it is none" if call == "dlopen" else "the library has no such symbol"
-        step = next(step for step in task.load if step.kind == "call")
-        made = BadInput(f"call {step.name} of {step.library or 'the C of the load'}", what)
-    elif number == errno.ENOMEM:
-        made = BadInput(tried, "there is not enough memory for that many jobs", "make keep smaller")
-    elif number == errno.ECHILD:
-        made = CompileError(tried, "its interpreter ended before its first job; what it said is above")
-    else:
-        made = WorkerError(tried, error.strerror or "")
-    made.__cause__ = error
-    return made
-
-
-def _not_admitted(task: Task, error: OSError) -> RtnbError:
-    tried = f"rt_task under {task.spec.policy}"
-    # What it goes without is not what refused it.
-    told = sched.explain(dataclasses.replace(task.spec, lock_memory=False, cpu_dma_latency_us=None))
-    if told.allowed is False:
-        return refused(tried, told)
-    return caps.refused("rt.deadline" if task.spec.policy == "deadline" else "rt.fifo", tried, error)

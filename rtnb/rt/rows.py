@@ -20,26 +20,32 @@ __all__ = ["head", "make_mutexes", "mutex_specs", "releases", "rows"]
 
 WATCHDOG = 10
 """How far above its tasks' priorities the watchdog is."""
+ABOVE_ALL = 99
+"""Below SCHED_DEADLINE all the same: nothing is above that."""
 RTTIME_US = 1_000_000
 """A real-time task that takes so much CPU time more than its load can need, without a sleep, is ended."""
 SPARE_NS = 5_000_000_000
 """Jobs of so long are in the ring at least, for whoever takes the older ones out of it may be late."""
+COST_NS = {"busy": 1, "touch": 10_000, "syscalls": 10_000}
+"""What a unit of a step may take at the very most."""
 BELT_NS = 500_000_000
 """How much longer than asked tasks may run before they are asked to end."""
 
 
 def releases(task: Task, length_ns: int) -> int:
-    """How many releases of a task lie within a run."""
-    return max(length_ns - task.offset_ns, 0) // task.period_ns
+    """How many releases of a task lie within a run: from its offset on, and before the run's end."""
+    return -(-max(length_ns - task.offset_ns, 0) // task.period_ns)
 
 
 def head(run: Run) -> dict[str, int]:
     """The fields of struct run."""
     priorities = [t.spec.priority for t in run.tasks if t.spec.policy in REAL_TIME]
+    priorities += [ABOVE_ALL - WATCHDOG for t in run.tasks if t.spec.policy == "deadline"]
+    last_ns = max(t.offset_ns + releases(t, run.length_ns) * t.period_ns for t in run.tasks)
     latencies = [t.spec.cpu_dma_latency_us for t in run.tasks if t.spec.cpu_dma_latency_us is not None]
     return {
         "mutexes": len(run.mutexes),
-        "length_ns": run.length_ns + BELT_NS,
+        "length_ns": last_ns + BELT_NS,
         "priority": min(99, max(priorities) + WATCHDOG) if priorities else 0,
         "dma_latency_us": min(latencies, default=-1),
     }
@@ -96,9 +102,9 @@ def _options(task: Task, run: Run) -> int:
 
 
 def _rttime_us(task: Task, length_ns: int) -> int:
-    busy_ns: int = sum(step.amount for step in task.load if step.kind == "busy")
+    work_ns: int = sum(step.amount * COST_NS[step.kind] for step in task.load if step.kind in COST_NS)
     backlog_ns = length_ns if task.late == "continue" else 0
-    return RTTIME_US + (2 * busy_ns + backlog_ns) // 1000
+    return RTTIME_US + (2 * work_ns + backlog_ns) // 1000
 
 
 def _mutex(name: str, names: list[str]) -> int:
@@ -112,13 +118,22 @@ def mutex_specs(run: Run) -> dict[str, tuple[str, int | None]]:
     """Each mutex of a run by name, as (protocol, ceiling): the ceiling is that of its users unless given."""
     specs = {}
     for name, asked in run.mutexes.items():
-        protocol, ceiling = (asked, None) if isinstance(asked, str) else asked
+        protocol, ceiling = _spec(name, asked)
         if protocol == "protect":
             users = [t for t in run.tasks if any(step.kind == "lock" and step.name == name for step in t.load)]
             ceiling = max((t.spec.priority for t in users), default=1) if ceiling is None else ceiling
             _check_ceiling(name, ceiling, users)
         specs[name] = (protocol, ceiling)
     return specs
+
+
+def _spec(name: str, asked: Any) -> tuple[str, int | None]:
+    """A mutex's protocol, and its ceiling where one is given."""
+    if isinstance(asked, str):
+        return asked, None
+    if isinstance(asked, tuple | list) and len(asked) == 2 and isinstance(asked[0], str) and type(asked[1]) is int:
+        return asked[0], asked[1]
+    raise BadInput(f"mutex {name}: {asked!r}", "not a protocol", '"none", "inherit", or ("protect", 40) with a ceiling')
 
 
 def _check_ceiling(name: str, ceiling: int, users: list[Task]) -> None:

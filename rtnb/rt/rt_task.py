@@ -45,8 +45,8 @@ def run(
 
     `policy` is fifo, rr, deadline, other, batch or idle; `priority` is 1 to 99 under fifo and rr (80 unless given),
     and none under the others; `runtime` is deadline's, half of the period unless given. `period` and `duration` are
-    durations with a unit; a task has duration / period releases, each a row or counted in `missed`. `cpu` pins it.
-    `threads` tasks run at once, their releases spread over the period. Each job runs the steps of `load`
+    durations with a unit; a task has duration / period releases (rounded up), each a row or counted in `missed`.
+    `cpu` pins it. `threads` tasks run at once, their releases spread over the period. Each job runs the steps of `load`
     ("busy:200us,touch:64"), or the Python of `job` with the names it finds in `namespace`, and overruns where it
     ends later than `deadline` (the period, unless given) and `tolerance`. `late` and `keep`: see Task and start().
     With `trace` the kernel's scheduler is watched too, and two more tables say where each job's time went.
@@ -79,8 +79,7 @@ def run(
         "threads": threads if threads > 1 else None, "load": load, "deadline": deadline, "tolerance": tolerance,
         "runtime": runtime, "late": late if late != "skip" else None,
     }  # fmt: skip
-    running = Run(tasks, duration, keep=keep, trace=trace, source=_words(asked)).start()
-    return running.join(progress)
+    return Run(tasks, duration, keep=keep, trace=trace, source=_words(asked)).complete(progress)
 
 
 def _words(asked: Mapping[str, Any]) -> tuple[str, ...]:

@@ -4,18 +4,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from rtnb import caps
 from rtnb.abi import interrupt
-from rtnb.errors import BadInput
+from rtnb.errors import BadInput, Unavailable
 from rtnb.recording import Recording
 from rtnb.rt import plan, record, rows, shipping
 from rtnb.rt.hdr import Latencies
 from rtnb.rt.rows import releases
-from rtnb.rt.task import REAL_TIME, Task, with_room_for_others
+from rtnb.rt.task import REAL_TIME, Chosen, Task, with_room_for_others
 from rtnb.rt.trace import Tracer
 from rtnb.rt.worker import Miss, Worker
 from rtnb.units import in_words, nanoseconds
@@ -42,11 +43,25 @@ def _check(run: Run) -> None:
         raise BadInput("rt.start", f"{len(names)} tasks, and {MOST_TASKS} run at once at most")
     if run.length_ns > LONGEST_NS:
         raise BadInput("duration", "longer than a week")
-    if not 1 <= run.keep <= MOST:
+    if type(run.keep) is not int or not 1 <= run.keep <= MOST:
         raise BadInput(f"keep {run.keep}", f"1 to {MOST:,} jobs of a task are kept as rows")
     for task in run.tasks:
         if releases(task, run.length_ns) < 1:
             raise BadInput(f"task {task.name}", "the run is over before its first release", "make the duration longer")
+
+
+def _check_memory(asked: Any) -> None:
+    """Is there room for what the tasks will lock? Raises BadInput."""
+    wanted = int((asked["ring"] * plan.JOB.itemsize + asked["marks"] * plan.MARK.itemsize).sum())
+    text = Path("/proc/meminfo").read_text(encoding="ascii")
+    there = next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("MemAvailable:"))
+    if wanted > there // 2:
+        why = f"its jobs want {wanted >> 20:,} MiB, and {there >> 20:,} MiB are available"
+        raise BadInput("rt.start", why, "make keep smaller")
+
+
+_LIVE: dict[Run, Chosen] = {}
+"""The runs of this process that have not ended, and the CPUs of their tasks."""
 
 
 class Run:
@@ -65,10 +80,12 @@ class Run:
         on_miss: Callable[[Miss], object] | None = None,
         stop_on_miss: bool = False,
     ) -> None:
-        self.tasks = [tasks] if isinstance(tasks, Task) else list(tasks)
+        self.tasks = list(tasks) if isinstance(tasks, Iterable) else [tasks]
         self.length_ns = nanoseconds(duration)
         self.keep, self.steps, self.trace = keep, steps, trace
         self.source = source or tuple(map(_brief, self.tasks))
+        if not isinstance(mutexes, Mapping | None):
+            raise BadInput("mutexes", "not a mapping", 'for example {"bus": "inherit"}')
         self.mutexes = dict(mutexes or {})
         self.watched, self.stops, self._on_miss = on_miss is not None or stop_on_miss, stop_on_miss, on_miss
         _check(self)
@@ -80,26 +97,32 @@ class Run:
         self.last: dict[str, Any] = {}
         self._seen: dict[str, int] = {}
         self._open = contextlib.ExitStack()
+        self._recording: Recording | None = None
 
     def start(self) -> Run:
         """Start them; returns at once. Raises as start() does."""
         caps.core_path("run periodic tasks")
-        with interrupt.noted() as came:
-            try:
-                self._launch()
-            except BaseException:
-                self._open.close()
-                raise
-        if came:
+        chosen = with_room_for_others(self.tasks, _LIVE)
+        hold = self._open.enter_context
+        try:
+            asked = rows.rows(self, chosen)
+            _check_memory(asked)
+            sent = hold(shipping.payload(self.tasks))
+            libraries = hold(shipping.libraries(self.tasks, asked))
+            with interrupt.noted() as came:
+                self._launch(asked, chosen, sent, libraries)
+            if came:
+                raise KeyboardInterrupt
+        except BaseException as e:
             self.close()
-            raise KeyboardInterrupt
+            if isinstance(e, OSError | RuntimeError):  # no descriptor, no process, no thread is left
+                hint = "end other runs, or raise the limit: ulimit -n 4096"
+                raise Unavailable("rt.start", f"the system has no more to give ({e})", hint) from e
+            raise
         return self
 
-    def _launch(self) -> None:
+    def _launch(self, asked: Any, chosen: Chosen, sent: list[int], libraries: list[int]) -> None:
         hold = self._open.enter_context
-        asked = rows.rows(self, with_room_for_others(self.tasks))
-        sent = hold(shipping.payload(self.tasks))
-        libraries = hold(shipping.libraries(self.tasks, asked))
         self.memory = hold(plan.memory(asked, len(self.mutexes)))
         rows.make_mutexes(self, self.memory)
         self.memory.ask(**rows.head(self))
@@ -118,6 +141,8 @@ class Run:
             pass_fds=(*sent, *libraries),
         )
         self._open.callback(self._worker.close)
+        _LIVE[self] = chosen
+        self._open.callback(_LIVE.pop, self, None)
 
     def _hear(self, miss: Miss) -> None:
         self.misses.append(miss)
@@ -138,33 +163,51 @@ class Run:
         """Whether any of it still runs."""
         return self._worker.running
 
+    def _now(self) -> Any:
+        """The struct task's as they are now, or as they were at the end."""
+        if self.memory.fd >= 0:
+            self._last_rows = self.memory.tasks()
+        return self._last_rows
+
     @property
     def iterations(self) -> dict[str, int]:
-        """The jobs done by now, of each task; to be asked before the end of join()."""
-        return {task.name: int(row["records"]) for task, row in zip(self.tasks, self.memory.tasks(), strict=True)}
+        """The jobs done by now, of each task."""
+        return {task.name: int(row["records"]) for task, row in zip(self.tasks, self._now(), strict=True)}
 
     @property
     def progress(self) -> float:
-        """The fraction of all releases that is over; to be asked before the end of join()."""
-        found = self.memory.tasks()
+        """The fraction of all releases that is over."""
+        found = self._now()
         return float(found["done"].sum()) / float(found["releases"].sum())
 
     def stop(self) -> None:
-        """Let each task end after the job it is in; returns at once. What has been done by then stands."""
+        """Let each task end now; returns at once. What has been done stands; a job that is cut short is not counted."""
         self.stopped = True
         self._worker.ask_to_stop()
 
     def join(self, progress: Callable[[float], None] | None = None) -> Recording:
         """Wait for the end and return what came of it. An interrupt stops the run, and what was done by then returns.
 
-        Raises NotPermitted, NotSupported or BadInput where a task could not become what was asked for; what a
-        callback raised.
+        A second time it returns the same. Raises NotPermitted, NotSupported or BadInput where a task could not become
+        what was asked for; what a callback raised.
         """
+        if self._recording:
+            return self._recording
         try:
             self._wait(progress)
             if self._worker.error:
                 raise self._worker.error
-            return record.recording(self, self._worker.ended, self._worker.status)
+            ended = self._worker.ended
+            self.interrupted = self.interrupted or bool(ended and ended.interrupted)
+            self._recording = record.recording(self, ended, self._worker.status)
+            return self._recording
+        finally:
+            self.close()
+
+    def complete(self, progress: Callable[[float], None] | None = None) -> Recording:
+        """Start and join: an interrupt, whenever it comes, leaves nothing behind."""
+        try:
+            return self.start().join(progress)
         finally:
             self.close()
 
@@ -179,8 +222,11 @@ class Run:
             self.stop()
             self._worker.wait()
 
+    @interrupt.held()
     def close(self) -> None:
         """End it now, whatever it is at."""
+        if getattr(self, "memory", None):
+            self._now()
         self._open.close()
 
     def __enter__(self) -> Run:

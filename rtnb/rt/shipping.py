@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dis
 import os
 import subprocess
 import sys
@@ -19,6 +20,10 @@ from rtnb.errors import BadInput, CompileError, NotSupported
 from rtnb.rt.task import Task
 
 __all__ = ["environment", "interpreter", "libraries", "payload"]
+
+
+LONGEST_S = 60
+"""How long a compiler may take."""
 
 
 @contextmanager
@@ -51,9 +56,9 @@ def _sendable(task: Task) -> Any:
 
 
 def _names(code: CodeType) -> set[str]:
-    """The global names that code uses, at any depth of it."""
-    inner = [_names(const) for const in code.co_consts if isinstance(const, CodeType)]
-    return set(code.co_names).union(*inner)
+    """The global names that code reads, at any depth of it; not those of attributes."""
+    read = {str(step.argval) for step in dis.get_instructions(code) if step.opname in ("LOAD_NAME", "LOAD_GLOBAL")}
+    return read.union(*(_names(const) for const in code.co_consts if isinstance(const, CodeType)))
 
 
 def _pickled(jobs: dict[int, Any]) -> bytes:
@@ -101,8 +106,11 @@ def _compiled(source: str, symbol: str) -> Iterator[int]:
         raise NotSupported(tried, "there is no C compiler", "apt-get install gcc libc6-dev, or pip install ziglang")
     with _core.memfd("library") as fd, tempfile.TemporaryDirectory(prefix="rtnb-") as folder:
         made = Path(folder) / "job.so"
-        flags = ["-shared", "-fPIC", "-O2", "-g", "-x", "c", "-include", "stdint.h", "-o", str(made), "-"]
-        done = subprocess.run([*argv, *flags], input=source, capture_output=True, text=True, check=False)
+        flags = ["-shared", "-fPIC", "-O2", "-g", "-x", "c", "-include", "stdint.h", "-o", str(made), "-", "-lm"]
+        try:
+            done = subprocess.run([*argv, *flags], input=source, capture_output=True, text=True, timeout=LONGEST_S)
+        except (subprocess.TimeoutExpired, UnicodeError) as e:
+            raise CompileError(tried, f"the compiler did not end within {LONGEST_S} s, or it is no text") from e
         if done.returncode:
             first = next((line for line in done.stderr.splitlines() if "error" in line), "it failed")
             raise CompileError(tried, first.removeprefix("<stdin>:"), log=done.stderr)

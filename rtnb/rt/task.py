@@ -11,18 +11,29 @@ from typing import Any
 from rtnb.errors import BadInput, closest
 from rtnb.rt import load as loads
 from rtnb.sched import Spec, fifo
+from rtnb.sched.admission.facts import online
 from rtnb.units import in_words, nanoseconds
 
-__all__ = ["REAL_TIME", "SHORTEST_NS", "Task", "with_room_for_others"]
+__all__ = ["Chosen", "REAL_TIME", "SHORTEST_NS", "Task", "with_room_for_others"]
 
 REAL_TIME = ("fifo", "rr")
 SHORTEST_NS = 10_000
 """The shortest period: below it a loop would measure itself."""
+MOST_CPUS = 1024
 LATE = ("skip", "continue")
 
 
 def _default() -> Spec:
     return fifo(80, lock_memory=True, cpu_dma_latency_us=0)
+
+
+def _check_name(name: object) -> None:
+    try:
+        size = len(name.encode()) if isinstance(name, str) and "\0" not in name else 0
+    except UnicodeEncodeError:
+        size = 0
+    if not 1 <= size <= 31:
+        raise BadInput(f"task {name!r}", "a name has 1 to 31 bytes")
 
 
 @dataclass(frozen=True)
@@ -53,20 +64,28 @@ class Task:
     namespace: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        _check_name(self.name)
+        tried = f"task {self.name}"
         object.__setattr__(self, "load", loads.flat(self.load))
-        if not isinstance(self.name, str) or not self.name or len(self.name.encode()) > 31 or "\0" in self.name:
-            raise BadInput(f"task {self.name!r}", "a name has 1 to 31 bytes")
+        if not isinstance(self.spec, Spec):
+            raise BadInput(tried, "its spec is none", "for example sched.fifo(80)")
+        if self.spec.cpus and max(self.spec.cpus) >= MOST_CPUS:
+            raise BadInput(tried, f"a CPU's number is below {MOST_CPUS} here")
         if self.late not in LATE:
-            raise BadInput(
-                f"late {self.late!r}", "not what a late job can do", closest(self.late, LATE) or "skip, continue"
-            )
+            hint = closest(str(self.late), LATE) or "skip, continue"
+            raise BadInput(f"late {self.late!r}", "not what a late job can do", hint)
         if self.job is not None and self.load:
-            raise BadInput(f"task {self.name}", "it has a load and a job", "give one of them")
+            raise BadInput(tried, "it has a load and a job", "give one of them")
+        if not (self.job is None or callable(self.job) or isinstance(self.job, str)):
+            raise BadInput(tried, "its job is neither a function nor source")
         if isinstance(self.job, str) and not self.job.strip():
-            raise BadInput(f"task {self.name}", "its job is empty", "write what it is to do each period")
+            raise BadInput(tried, "its job is empty", "write what it is to do each period")
+        if not isinstance(self.namespace, Mapping | None):
+            raise BadInput(tried, "its namespace is no mapping of names", "for example globals()")
         if self.period_ns < SHORTEST_NS:
             raise BadInput(f"period {self.period}", f"below {in_words(SHORTEST_NS)} the loop would measure itself")
-        _ = self.deadline_ns, self.tolerance_ns, self.offset_ns
+        if max(self.period_ns, self.deadline_ns, self.tolerance_ns, self.offset_ns) > loads.LONGEST_NS:
+            raise BadInput(tried, "one of its durations is longer than a week")
 
     @property
     def period_ns(self) -> int:
@@ -98,21 +117,32 @@ class Task:
         return f"{self.name} every {in_words(self.period_ns)}: {does}, under {self.spec}"
 
 
-def with_room_for_others(tasks: list[Task]) -> list[tuple[Task, frozenset[int] | None]]:
-    """Each task and the CPUs that it is pinned to (None: it is not), so that one CPU is left to all others.
+Chosen = list[tuple[Task, frozenset[int] | None]]
+"""Tasks, and the CPUs that each is pinned to; None: it is not."""
 
-    A real-time task that names no CPU gets all that this process has but the lowest. Raises BadInput where those
-    named, or the bandwidth of SCHED_DEADLINE, leave none. On a machine of one CPU the kernel's throttling has to do.
+
+def with_room_for_others(tasks: list[Task], live: Mapping[Any, Chosen]) -> Chosen:
+    """Each task and its CPUs, so that one CPU of the machine is left to all others, the `live` runs included.
+
+    A real-time task that names no CPU gets all that this process has but the lowest. What SCHED_DEADLINE tasks reserve
+    counts as so many CPUs, and one that may reclaim as 0.95. On a machine of one CPU the kernel's throttling has to do.
+    Raises BadInput where none is left.
     """
     allowed = frozenset(os.sched_getaffinity(0))
     rest = allowed - {min(allowed)} if len(allowed) > 1 else None
     chosen = [(t, t.spec.cpus or (rest if t.spec.policy in REAL_TIME else None)) for t in tasks]
-    taken = frozenset[int]().union(*(cpus or () for t, cpus in chosen if t.spec.policy in REAL_TIME))
-    if len(allowed) > 1 and taken >= allowed:
-        hint = "take one CPU fewer: a real-time task may keep all else from running there"
-        raise BadInput(f"tasks on CPU {', '.join(map(str, sorted(taken)))}", "no CPU is left to others", hint)
-    share = sum(t.spec.runtime_ns / (t.spec.period_ns or t.spec.deadline_ns or 1) for t in tasks)
-    if share > max(len(allowed) - 1, 0.95):
-        hint = "make the runtimes smaller"
-        raise BadInput(f"tasks under deadline with {share:.2f} CPUs", "no CPU is left to others", hint)
+    everyone = [*chosen, *(pair for others in live.values() for pair in others)]
+    taken = frozenset[int]().union(*(cpus or allowed for t, cpus in everyone if t.spec.policy in REAL_TIME))
+    reserved = sum(_share(t.spec) for t, _ in everyone)
+    most = len(online()) - 1
+    if most and len(taken) + reserved > most and any(t.spec.policy in (*REAL_TIME, "deadline") for t in tasks):
+        why = f"of {most + 1} real-time tasks take {len(taken)}, and reservations {reserved:.2f}"
+        raise BadInput("rt.start", f"no CPU is left to others: {why}", "take fewer CPUs, or smaller runtimes")
     return chosen
+
+
+def _share(spec: Spec) -> float:
+    """The CPUs that a task's reservation may take."""
+    if spec.policy != "deadline":
+        return 0
+    return 0.95 if spec.reclaim else spec.runtime_ns / (spec.period_ns or spec.deadline_ns or 1)

@@ -16,16 +16,18 @@ import pandas as pd
 
 from rtnb import caps, schema
 from rtnb.abi import interrupt
-from rtnb.errors import BadInput, NoSuchTask
+from rtnb.errors import BadInput, NoSuchTask, WorkerError
 from rtnb.rt import plan
 from rtnb.rt.clock import now_ns
 from rtnb.rt.jobs import Missed
 from rtnb.rt.worker import Miss, Worker
-from rtnb.units import nanoseconds
+from rtnb.units import in_words, nanoseconds
 
 __all__ = ["Heartbeat", "Watchdog", "frame"]
 
 MOST = 64
+SHORTEST_NS = 100_000
+"""The shortest timeout: below it the watchdog would do nothing but look."""
 NEVER_NS = 2**62
 
 
@@ -43,11 +45,17 @@ class Heartbeat:
     def kick(self) -> None:
         """All is well: the next kick is due within the timeout from now."""
         now = now_ns()
-        self._words[self._kick], self._words[self._expect] = now, now + self.timeout_ns
+        self._write(now, now + self.timeout_ns)
 
     def rest(self) -> None:
         """Nothing is due until the next kick."""
-        self._words[self._expect] = 0
+        self._write(now_ns(), 0)
+
+    def _write(self, kick_ns: int, expect_ns: int) -> None:
+        try:
+            self._words[self._kick], self._words[self._expect] = kick_ns, expect_ns
+        except ValueError as e:
+            raise BadInput("heartbeat", "it is closed, or its watchdog is") from e
 
     def __reduce__(self) -> Any:
         return _opened, (self._path, self._number, self.timeout_ns)
@@ -64,6 +72,8 @@ def _opened(path: str, number: int, timeout_ns: int) -> Heartbeat:
     except OSError as e:
         raise BadInput("heartbeat", "its watchdog has ended, or is another user's") from e
     try:
+        if not os.readlink(f"/proc/self/fd/{fd}").startswith("/memfd:rtnb-run"):
+            raise BadInput("heartbeat", "its watchdog has ended: another file has its number now")
         return Heartbeat(mmap.mmap(fd, 0), number, timeout_ns, path)
     finally:
         os.close(fd)
@@ -95,20 +105,27 @@ class Watchdog:
         self.misses: list[Miss] = []
         self._on_miss = on_miss
         self._used = 0
+        self._last: Any = None
         with interrupt.noted() as came, contextlib.ExitStack() as opened:
             rows = np.zeros(MOST, plan.TASK)
             rows["option"], rows["wait_status"] = plan.FOREIGN, -1
             self._plan = opened.enter_context(plan.memory(rows))
-            self._plan.ask(length_ns=NEVER_NS, priority=priority, dma_latency_us=-1)
+            self._plan.ask(length_ns=NEVER_NS, priority=priority, dma_latency_us=0)
             self._memory = opened.enter_context(mmap.mmap(self._plan.fd, 0))
             self._worker = Worker(self._plan, on_miss=self._hear)
             opened.callback(self._worker.close)
+            while self._worker.ended is None and not int(self._plan.head()["pid"]):
+                time.sleep(0.001)  # it is not what it is to be before it has said who it is
+            self._alive("start a watchdog")
             self._open = opened.pop_all()
-        while self._worker.running and not int(self._plan.head()["pid"]):
-            time.sleep(0.001)  # it is not what it is to be before it has said who it is
         if came:
             self.close()
             raise KeyboardInterrupt
+
+    def _alive(self, tried: str) -> None:
+        """Raises WorkerError where it ended and nobody had asked for that."""
+        if ended := self._worker.ended:
+            raise WorkerError(tried, f"the watchdog was ended from outside (status {ended.exit_status})")
 
     def _hear(self, miss: Miss) -> None:
         self.misses.append(miss)
@@ -121,6 +138,9 @@ class Watchdog:
         `stop` is the pid of the process that is to be killed once it is overdue. Raises BadInput, NoSuchTask.
         """
         timeout_ns = nanoseconds(timeout, what="timeout")
+        self._alive(f"watch {name}")
+        if timeout_ns < SHORTEST_NS:
+            raise BadInput(f"watch {name}: timeout {timeout}", f"the shortest is {in_words(SHORTEST_NS)}")
         if self._used == MOST:
             raise BadInput(f"watch {name}", f"this watchdog has {MOST} already", "start a second one")
         if not name or len(name.encode()) > 31:
@@ -150,24 +170,37 @@ class Watchdog:
     @property
     def priority(self) -> int:
         """The real-time priority that it has; 0: none, for it was refused."""
-        head = self._plan.head()
+        head = self._head()
         return 0 if int(head["priority_error"]) else int(head["priority"])
 
     @property
     def worst_late_ns(self) -> int:
         """How late it woke up to look at a heartbeat, at worst."""
-        return int(self._plan.head()["worst_late_ns"])
+        return int(self._head()["worst_late_ns"])
+
+    def _head(self) -> Any:
+        """struct run as it is now, or as it was at the end."""
+        if self._plan.fd >= 0:
+            self._last = self._plan.head()
+        return self._last
 
     @property
     def frame(self) -> pd.DataFrame:
         """The misses as a frame (rt.misses)."""
         return frame(self.misses)
 
+    @interrupt.held()
     def close(self) -> None:
-        """End it. Raises what `on_miss` raised."""
+        """End it. Raises what `on_miss` raised, and WorkerError where it had ended before."""
+        if self._plan.fd < 0:
+            return
+        self._head()
+        ended = self._worker.ended
         self._open.close()
         if self._worker.error:
             raise self._worker.error
+        if ended:
+            self._alive("watch")
 
     def __enter__(self) -> Watchdog:
         return self
@@ -189,8 +222,9 @@ def _stoppable(pid: int) -> None:
     if pid in (os.getpid(), 1):
         raise BadInput(tried, "that is this notebook itself" if pid != 1 else "that is init")
     try:
+        os.close(os.pidfd_open(pid))  # which refuses a thread, and what is no number of a process
         os.kill(pid, 0)
     except ProcessLookupError as e:
         raise NoSuchTask(tried, "it does not exist, or no longer") from e
-    except (PermissionError, OverflowError) as e:
+    except (OSError, OverflowError) as e:
         raise BadInput(tried, "it is another user's, or no process") from e

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from rtnb import _core
+from rtnb.abi import interrupt
 from rtnb.command import Command, Ended
 from rtnb.rt import plan
 
@@ -58,13 +59,15 @@ class Worker:
         self.error: BaseException | None = None
         self.ended: Ended | None = None
         self.status: _core.Status | None = None
-        self._ends: list[threading.Event] = []
+        self._ends: dict[threading.Thread, threading.Event] = {}
         with contextlib.ExitStack() as opened:
             self._launch(opened, interpreter, env, pass_fds)
+            opened.callback(self.wait)
+            opened.callback(lambda: self._command.signal(signal.SIGKILL))
+            if on_miss:
+                self._spawn(lambda: self._listen(on_miss))
+            self._spawn(lambda: self._serve(timeout_s, poll, every_s))
             self._open = opened.pop_all()
-        self._spawn(lambda: self._serve(timeout_s, poll, every_s))
-        if on_miss:
-            self._spawn(lambda: self._listen(on_miss))
 
     def _launch(
         self,
@@ -84,8 +87,10 @@ class Worker:
 
     def _spawn(self, work: Callable[[], None]) -> None:
         # An event, for an interrupt in Thread.join() makes that think of the thread as ended (Python 3.11).
-        self._ends.append(threading.Event())
-        threading.Thread(target=self._kept, args=(work, self._ends[-1]), daemon=True, name="rtnb-core run").start()
+        end = threading.Event()
+        thread = threading.Thread(target=self._kept, args=(work, end), daemon=True, name="rtnb-core run")
+        thread.start()
+        self._ends[thread] = end
 
     def _kept(self, work: Callable[[], None], end: threading.Event) -> None:
         """What goes wrong in a thread is for the caller."""
@@ -98,7 +103,7 @@ class Worker:
             end.set()
 
     def _serve(self, timeout_s: float | None, poll: Callable[[], None] | None, every_s: float) -> None:
-        self.ended = self._command.wait(timeout_s, poll, every_s=every_s)
+        self.ended = self._command.wait(timeout_s, poll, every_s=every_s, whole=True)
         if poll:
             poll()
         self.status = _core.status(self._status.read())
@@ -117,7 +122,7 @@ class Worker:
     @property
     def running(self) -> bool:
         """Whether it, or what listens to it, still runs."""
-        return not all(end.is_set() for end in self._ends)
+        return not all(end.is_set() for end in self._ends.values())
 
     def look_again(self) -> None:
         """Let it look at the memory's tasks again: one was added to those that it watches, or taken away."""
@@ -125,19 +130,19 @@ class Worker:
             os.write(self._control.fileno(), b"\0")
 
     def ask_to_stop(self) -> None:
-        """Let each task end after the job it is in, and the watchdog then; returns at once."""
+        """Let each task end now, and the watchdog then; returns at once. A job that is cut short is not counted."""
         self.memory.ask_to_stop()
         self.look_again()
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Wait for the end of all of it, or for as long as that."""
-        for end in self._ends:
-            end.wait(timeout_s)
+        for thread, end in self._ends.items():
+            if thread is not threading.current_thread():  # a callback that ends what has called it
+                end.wait(timeout_s)
 
+    @interrupt.held()
     def close(self) -> None:
         """End it now, whatever it is at, with all of its tasks."""
-        self._command.signal(signal.SIGKILL)
-        self.wait()
         self._open.close()
 
 

@@ -86,11 +86,11 @@ def in_python(code: str, *setpriv: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_23_periods_are_23_releases() -> None:
-    recording = rt.run(policy="other", period="10ms", duration="239ms")
+    recording = rt.run(policy="other", period="10ms", duration="230ms")
     accounted(jobs(recording), 10 * MS, 23)
     assert recording.header.kind == "rt_task"
     assert recording.header.engine == "clock_nanosleep (C)"
-    assert " ".join(recording.header.source) == "--policy other --period 10ms --duration 239ms"
+    assert " ".join(recording.header.source) == "--policy other --period 10ms --duration 230ms"
     assert not recording.header.interrupted
     assert recording.header.notes == () or "memory not locked" in recording.header.notes[0]
     assert recording.header.duration_ns >= 220 * MS

@@ -9,11 +9,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from rtnb import rt, sched
+from rtnb import caps, rt, sched
 from rtnb.errors import BadInput, CompileError
 
 pytestmark = pytest.mark.needs("core.run")
@@ -206,7 +207,7 @@ def test_c_that_does_not_compile_is_told_with_its_line() -> None:
 
 @pytest.mark.parametrize(
     ("step", "said"),
-    [(rt.call("/nonexistent.so"), "no such library"), (rt.c("void other(uint64_t k) {}"), "no such symbol")],
+    [(rt.call("/nonexistent.so"), "it cannot be loaded"), (rt.c("void other(uint64_t k) {}"), "no such symbol")],
 )
 def test_a_function_that_is_not_there_is_told(step: rt.Step, said: str) -> None:
     with pytest.raises(BadInput, match=said):
@@ -313,3 +314,138 @@ def test_an_interrupt_returns_what_there_is() -> None:
     assert recording.header.interrupted
     assert set(recording.frame["task"]) == {"a", "b"}
     assert recording.header.notes[:1] != ("a",)
+
+
+def test_releases_are_those_within_the_run() -> None:
+    for offset, releases in ((0, 10), ("95ms", 1), ("5ms", 10), ("11ms", 9)):
+        recording = rt.start(task(offset=offset), "100ms").join()
+        assert recording.header.details["tasks"]["task"]["releases"] == releases
+    found = rt.run(policy="other", threads=4, period="10ms", duration="100ms").header.details["tasks"]
+    assert [facts["releases"] for facts in found.values()] == [10] * 4
+
+
+def test_what_a_job_starts_ends_with_the_run_and_is_not_real_time(tmp_path: Path) -> None:
+    policy = "fifo" if caps.ask("rt.fifo").verdict == "yes" else "other"
+    source = f"""#include <stdlib.h>
+    void job(uint64_t k) {{ if (!k) system("sleep 60 & echo $! > {tmp_path}/pid; chrt -p $! > {tmp_path}/chrt"); }}"""
+    start = time.monotonic()
+    rt.run(policy=policy, period="20ms", duration="300ms", load=rt.c(source))
+    assert time.monotonic() - start < 20
+    stat = Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat")
+    assert not stat.exists() or ") Z " in stat.read_text()
+    assert "SCHED_OTHER" in (tmp_path / "chrt").read_text()
+
+
+def test_c_may_use_the_maths_library_and_print(capfd: pytest.CaptureFixture[str]) -> None:
+    source = '#include <math.h>\n#include <stdio.h>\nvoid job(uint64_t k) { printf("%.1f\\n", sqrt(4.0 * k * k)); }'
+    rt.start(task(load=rt.c(source)), "30ms").join()
+    assert capfd.readouterr().out == "0.0\n2.0\n4.0\n"
+
+
+def test_nothing_is_written_once_a_run_is_over(tmp_path: Path) -> None:
+    run = rt.start(task(), "30ms")
+    recording, fd = run.join(), run.memory.fd
+    assert fd == -1
+    run.stop()
+    assert run.join() is recording
+    assert run.iterations == {"task": len(recording.frame)}
+    assert run.progress == 1.0
+    assert not run.running
+
+
+def test_a_child_that_nobody_waits_for_does_not_keep_the_run() -> None:
+    code = """
+import signal
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+from rtnb import rt
+print(len(rt.run(policy="other", period="10ms", duration="50ms").frame))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20)
+    assert (done.stdout, done.stderr) == ("5\n", "")
+
+
+def test_a_killed_supervisor_takes_its_tasks_along() -> None:
+    with rt.start(task(), LONG) as run:
+        while not run.iterations["task"]:
+            time.sleep(0.01)
+        (pid,) = Path("/proc/thread-self/children").read_text().split()
+        (below,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        os.kill(int(pid), signal.SIGKILL)
+        recording = run.join()
+    assert recording.header.interrupted
+    stat = Path(f"/proc/{below}/stat")
+    assert not stat.exists() or ") Z " in stat.read_text()
+
+
+def test_a_starved_task_is_not_said_to_be_interrupted() -> None:
+    load = rt.c("void job(uint64_t k) { for (volatile uint64_t n = 0; n < 3000000000u; n++); }")
+    recording = rt.start(task(load=load), "50ms").join()
+    assert not recording.header.interrupted
+    assert "ended after 0 of 5 releases: its time was over" in recording.header.caption()
+
+
+@pytest.mark.needs("rt.fifo", "rt.deadline")
+def test_two_runs_together_leave_a_cpu_too() -> None:
+    allowed = sorted(os.sched_getaffinity(0))
+    if len(allowed) != 2:
+        pytest.skip("not a machine of two CPUs")
+    with rt.start(rt.Task("one", "10ms", sched.fifo(50, cpu=allowed[1])), LONG):
+        for spec in (sched.fifo(50, cpu=allowed[0]), sched.deadline("9ms", "10ms")):
+            with pytest.raises(BadInput, match="no CPU is left to others"):
+                rt.start(rt.Task("other", "10ms", spec), "10ms")
+        rt.start(rt.Task("same", "10ms", sched.fifo(40, cpu=allowed[1])), "50ms").join()
+    rt.start(rt.Task("other", "10ms", sched.fifo(50, cpu=allowed[0])), "50ms").join()
+    greedy = sched.deadline("1ms", "10ms", reclaim=True)
+    with pytest.raises(BadInput, match="no CPU is left to others"):
+        rt.start([rt.Task("a", "10ms", greedy), rt.Task("b", "10ms", greedy)], "10ms")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": "\ud800"},
+        {"name": 7},
+        {"job": 5},
+        {"spec": "fifo"},
+        {"namespace": ["x"], "job": "pass"},
+        {"deadline": "9999999s"},
+        {"tolerance": "9223372036s"},
+        {"load": "busy:9223372036854775807ns"},
+        {"spec": sched.other(cpu=5000)},
+    ],
+)
+def test_what_is_no_task_is_told_in_words(wrong: dict[str, object]) -> None:
+    with pytest.raises(BadInput):
+        task(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("step", [lambda: rt.touch(float("inf")), lambda: rt.touch(None), lambda: rt.busy("soon")])  # type: ignore[arg-type]
+def test_what_is_no_step_is_told_in_words(step: Callable[[], object]) -> None:
+    with pytest.raises(BadInput):
+        step()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"keep": "5"}, "jobs of a task are kept"),
+        ({"keep": 1.5}, "jobs of a task are kept"),
+        ({"mutexes": {"b": 5}}, "not a protocol"),
+        ({"mutexes": {"b": ("protect",)}}, "not a protocol"),
+        ({"mutexes": ["b"]}, "not a mapping"),
+        ({"duration": "8d"}, "not a duration"),
+        ({"keep": 10_000_000, "duration": "7h"}, "make keep smaller"),
+    ],
+)
+def test_what_is_no_run_is_told_in_words(options: dict[str, object], said: str) -> None:
+    tasks = [
+        task(f"t{n}", "10us" if "keep" in options and options["keep"] == 10_000_000 else "10ms") for n in range(64)
+    ]
+    with pytest.raises(BadInput, match=said):
+        rt.start(tasks, **{"duration": "10ms", **options})  # type: ignore[arg-type]
+
+
+def test_source_names_what_it_reads_and_no_attributes() -> None:
+    source = "class S: pass\ns = S()\ns.lock = 1"
+    df = rt.run(source, policy="other", period="10ms", duration="30ms", namespace={"lock": open}).frame
+    assert len(df) == 3

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from rtnb import rt, sched
-from rtnb.errors import BadInput, NoSuchTask
+from rtnb.errors import BadInput, NoSuchTask, WorkerError
 from rtnb.rt import Miss
 
 pytestmark = pytest.mark.needs("core.run")
@@ -109,6 +109,8 @@ def test_it_is_above_what_it_watches() -> None:
         (("x", "1ms", 2**40), BadInput, "no process"),
         (("x", "1ms", os.getpid()), BadInput, "this notebook itself"),
         (("x", "1ms", 1), BadInput, "init"),
+        (("x", "1ms", 0), BadInput, "no process"),
+        (("x", "1ms", -1), BadInput, "no process"),
     ],
 )
 def test_what_cannot_be_watched_is_told(watch: tuple[object, ...], error: type[Exception], said: str) -> None:
@@ -191,3 +193,52 @@ def test_it_watches_from_any_thread() -> None:
     dogs[0].watch("sensor", "1ms")
     until(lambda: dogs[0].misses)
     dogs[0].close()
+
+
+def test_a_kick_after_a_rest_is_watched_again() -> None:
+    with rt.Watchdog() as dog:
+        beat = dog.watch("sensor", "20ms")
+        beat.rest()
+        time.sleep(0.1)
+        assert dog.misses == []
+        beat.kick()
+        until(lambda: dog.misses)
+
+
+def test_a_watchdog_that_was_killed_says_so() -> None:
+    dog = rt.Watchdog()
+    (pid,) = Path("/proc/thread-self/children").read_text().split()
+    os.kill(int(pid), signal.SIGKILL)
+    until(lambda: not dog._worker.running)
+    with pytest.raises(WorkerError, match="ended from outside"):
+        dog.watch("sensor", "1s")
+    with pytest.raises(WorkerError, match="ended from outside"):
+        dog.close()
+
+
+def test_it_may_be_closed_by_what_it_calls_and_asked_afterwards() -> None:
+    dogs: list[rt.Watchdog] = []
+    dogs.append(rt.Watchdog(on_miss=lambda miss: dogs[0].close()))
+    beat = dogs[0].watch("sensor", "1ms")
+    until(lambda: not dogs[0]._worker.running)
+    assert dogs[0].worst_late_ns > 0
+    assert dogs[0].policy in ("fifo", "other")
+    with pytest.raises(BadInput, match="it is closed"):
+        beat.kick()
+    with pytest.raises(BadInput, match="its watchdog has ended"):
+        pickle.loads(pickle.dumps(beat))
+
+
+def test_a_run_may_be_closed_by_what_it_calls() -> None:
+    runs: list[rt.Run] = []
+    runs.append(
+        rt.start(
+            rt.Task("slow", "20ms", sched.other(), "busy:8ms", deadline="1ms"), "1h", on_miss=lambda _: runs[0].close()
+        )
+    )
+    until(lambda: not runs[0].running)
+
+
+def test_too_short_a_timeout_is_told() -> None:
+    with rt.Watchdog() as dog, pytest.raises(BadInput, match="the shortest is 100 us"):
+        dog.watch("sensor", "10us")
