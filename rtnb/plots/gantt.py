@@ -64,10 +64,10 @@ def gantt(
 
 
 def _length(df: pd.DataFrame) -> int:
-    """Five releases of the slowest task."""
+    """Five releases of the slowest task; all that there is, where each has one."""
     gaps = [part["release_ns"].sort_values().diff().median() for _, part in df.groupby("task", observed=True)]
-    longest = max((int(gap) for gap in gaps if gap > 0), default=10**6)
-    return 5 * longest
+    longest = max((int(gap) for gap in gaps if gap > 0), default=0)
+    return 5 * longest or (int(df["end_ns"].max() - df["release_ns"].min()) + 1 if len(df) else 1)
 
 
 def _pieces(shown: pd.DataFrame, segments: pd.DataFrame | None, lanes: dict[str, int], zero: int) -> list[go.Bar]:
