@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rtnb.errors import BadInput, BadRecording
+from rtnb.errors import BadInput, BadRecording, NotSupported
 
 __all__ = ["UNBOUNDED", "Ints", "Latencies", "Spans", "damage_told", "rank"]
 
@@ -181,13 +181,21 @@ class Latencies:
             raise ValueError("its sums are not those of its samples")
 
 
+def _library() -> Any:
+    """The class that counts. Raises NotSupported."""
+    try:
+        from hdrh.histogram import HdrHistogram  # 20 ms, and only for long runs
+    except ImportError as e:
+        hint = "pip install hdrhistogram, which wants a C compiler on this machine"
+        raise NotSupported("statistics of a long run", "the package hdrhistogram is not installed", hint) from e
+    return HdrHistogram
+
+
 def _recorded(held: Any, values: Ints, times: Ints) -> Any:
     """The HDR histogram with these ascending values counted too; made for the first: 40 MB, most never touched."""
     if not len(values):
         return held
-    from hdrh.histogram import HdrHistogram  # only where samples are counted
-
-    held = held or HdrHistogram(1, _LARGEST, _DIGITS)
+    held = held or _library()(1, _LARGEST, _DIGITS)
     # One call a counter, not one a value: measured, 1.4 us each.
     start = np.flatnonzero(np.diff(values // _width(values) * _width(values), prepend=-1))
     for value, count in zip(values[start].tolist(), np.add.reduceat(times, start).tolist(), strict=True):
@@ -218,14 +226,13 @@ def _encoded(held: Any) -> str:
 def _decoded(text: str) -> Any:
     if not text:
         return None
-    from hdrh.histogram import HdrHistogram
-
+    library = _library()
     # The library unpacks without a limit: look first how much it would be. Eight bytes of header come before.
     unpacking = zlib.decompressobj()
     unpacking.decompress(b64decode(text, validate=True)[8:], _MOST_BYTES)
     if not unpacking.eof:
         raise ValueError("its histogram is cut off, or too large")
-    held = HdrHistogram.decode(text)
+    held = library.decode(text)
     if (held.lowest_trackable_value, held.highest_trackable_value, held.significant_figures) != (1, _LARGEST, _DIGITS):
         raise ValueError("its histogram has other digits, or another range")
     return held
@@ -242,6 +249,8 @@ def damage_told() -> Iterator[None]:
     """Around what is made of the latencies in a header: a failure is told as BadRecording."""
     try:
         yield
+    except NotSupported:
+        raise
     except Exception as e:  # the HDR library, zlib and base64 raise what they like
         why = f"they are damaged: {' '.join(str(e).split())[:200] or type(e).__name__}"
         raise BadRecording("the latencies in a recording's header", why, "record it anew with --save") from e
