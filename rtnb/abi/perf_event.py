@@ -118,6 +118,11 @@ PERF_ATTR_SIZE_VER7 = 128
 # enum perf_event_type: what the ring holds, as far as rtnb reads
 PERF_RECORD_LOST = 2
 PERF_RECORD_SAMPLE = 9
+PERF_RECORD_SWITCH_CPU_WIDE = 15  # since Linux commit 45ac1403f564 (in v4.3)
+
+# struct perf_event_header's misc, of a switch
+PERF_RECORD_MISC_SWITCH_OUT = 1 << 13
+PERF_RECORD_MISC_SWITCH_OUT_PREEMPT = 1 << 14  # since Linux commit 101592b4904e (in v4.17)
 
 ATTR_BITS = {
     "disabled": 0,
@@ -141,6 +146,7 @@ ATTR_BITS = {
     "exclude_callchain_kernel": 21,
     "exclude_callchain_user": 22,
     "use_clockid": 25,
+    "context_switch": 26,
     "inherit_thread": 35,
     "remove_on_exec": 36,
     "sigtrap": 37,

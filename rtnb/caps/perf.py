@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -17,7 +18,7 @@ from rtnb.abi.interrupt import held
 from rtnb.abi.tracepoint import tracepoint
 from rtnb.caps.answer import Reason, capability
 
-__all__ = ["paranoid", "taken_away"]
+__all__ = ["initial_namespace", "paranoid", "taken_away"]
 
 _SOFTWARE = "software events work here: task-clock, page-faults, context-switches"
 _GRANTS = frozenset({"CAP_PERFMON", "CAP_SYS_ADMIN"})
@@ -128,7 +129,20 @@ def system() -> str:
     return f"all tasks on CPU {cpu} can be counted"
 
 
+def initial_namespace() -> None:
+    """Tracepoints tell the pids of the initial PID namespace; in another one they would be other tasks' (or nobody's).
+
+    Raises OSError: EXDEV. Source: PROC_PID_INIT_INO in include/linux/proc_ns.h.
+    """
+    with contextlib.suppress(FileNotFoundError):  # a kernel without namespaces
+        if os.stat("/proc/self/ns/pid").st_ino != 0xEFFFFFFC:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), "/proc/self/ns/pid")
+
+
 def _trace_reason(error: OSError) -> Reason:
+    if error.errno == errno.EXDEV:
+        why = "this process is in a PID namespace, as in a container, where tasks have other pids than the kernel tells"
+        return Reason("support", why, "run it on the host; in a container: --pid=host")
     if error.filename in ("perf_event_open", "mmap"):
         return _refusal(error, -1)
     if error.errno in (errno.EPERM, errno.EACCES):
@@ -142,6 +156,7 @@ def _trace_reason(error: OSError) -> Reason:
 @capability("rt.trace", "see every switch of tasks, to say why a wake-up was late (%rt_task --trace)", _trace_reason)
 @held()
 def trace() -> str:
+    initial_namespace()
     with mount.tracefs() as (folder, where):
         number = tracepoint(folder, "sched/sched_switch").id
     os.close(abi.perf_event_open(abi.PERF_TYPE_TRACEPOINT, number, pid=-1, cpu=min(os.sched_getaffinity(0))))

@@ -1,30 +1,38 @@
 # SPDX-License-Identifier: MIT
 """Why was that wake-up late? Each job's time from its release to its end, in parts that sum to the whole.
 
-A task is asleep, runnable or running, and sched_switch and sched_waking tell which. Asleep past its release is the
-timer's lateness; asleep later on is the job's own waiting. While it is runnable, another task has its CPU. What
-interrupts take on its CPU goes before all that. CPU time that the task should have had and did not get, for it was
+A task is asleep, runnable or running, and the switches and wake-ups tell which. Asleep past its release is the timer's
+lateness; asleep later on is the job's own waiting. While it is runnable, another task has its CPU: it is preempted, or
+throttled, where a real-time task was taken off the CPU for one below its own priority (without what a mutex lent it).
+What interrupts take on its CPU goes before all that. CPU time that the task should have had and did not get, for it was
 running and its own clock stood still, is the host's. What is left over is said to be unexplained.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from rtnb import schema
+from rtnb.rt.timeline import FAIR, IN, OFF, OUT, Cpu, Life, cut, life
 from rtnb.rt.trace import Events
 from rtnb.schema import column, table
 from rtnb.text import shown
 
 __all__ = ["Cause", "Segment", "STATES", "causes", "segments"]
 
+Array = np.ndarray[Any, Any]
+
 STATES = ("run", "preempted", "interrupt", "blocked", "throttled", "unexplained")
+RUN, PREEMPTED, INTERRUPT, BLOCKED, THROTTLED, UNEXPLAINED = range(len(STATES))
+
+_PIECE = np.dtype(
+    [("row", "<i8"), ("begin_ns", "<i8"), ("end_ns", "<i8"), ("state", "<i4"), ("cpu", "<i4"), ("by", "S16")]
+)
+"""A segment in the making; `row` is its job's."""
 
 
 @table("rt.segments", version=1)
@@ -61,17 +69,64 @@ class Cause:
 
 def segments(jobs: pd.DataFrame, pids: dict[str, int], events: Events) -> pd.DataFrame:
     """The stretches of all jobs (rt.segments), from the jobs, the pids of their tasks, and what was traced."""
-    switches, wakings = events.by_name["sched/sched_switch"], events.by_name["sched/sched_waking"]
-    others = {cpu: _Others(switches[switches["cpu"] == cpu]) for cpu in np.unique(switches["cpu"])}
-    irqs = _interrupts(events)
-    rows: list[tuple[Any, ...]] = []
-    for name, mine in jobs.groupby("task", observed=True, sort=False):
-        life = _life(pids[str(name)], mine, switches, wakings)
-        for job, release, end in zip(mine["job"], mine["release_ns"], mine["end_ns"], strict=True):
-            for piece in _job(life, int(release), int(end), others, irqs):
-                rows.append((name, job, *piece))
-    names = [c.name for c in schema.TABLES["rt.segments"].columns]
-    return schema.frame(Segment, dict(zip(names, zip(*rows, strict=True) if rows else [[]] * len(names), strict=True)))
+    release, start, end = (jobs[f"{what}_ns"].to_numpy() for what in ("release", "start", "end"))
+    cpus: dict[int, Cpu] = {}
+    parts = [np.empty(0, _PIECE)]
+    for name, rows in jobs.groupby("task", observed=True, sort=False).indices.items():
+        story = life(pids[str(name)], int(release[rows].min()), events)
+        pieces = np.zeros(len(rows), _PIECE)
+        pieces["row"], pieces["begin_ns"], pieces["end_ns"] = rows, release[rows], end[rows]
+        pieces = _lived(pieces, start, story)
+        for number in np.unique(pieces["cpu"]).tolist():
+            if number not in cpus:
+                cpus[number] = Cpu(number, events)
+            cpu = cpus[number]
+            parts.append(_interrupted(_waited(pieces[pieces["cpu"] == number], story, cpu), cpu))
+    return _frame(jobs, np.concatenate(parts))
+
+
+def _lived(pieces: Array, start: Array, story: Life) -> Array:
+    """Cut where something became of the task. Where it waits for a CPU, the state is the most that it can be."""
+    pieces = cut(pieces, story.times)
+    kinds, pieces["cpu"] = story.at(pieces["begin_ns"])
+    asleep = np.where(pieces["begin_ns"] < start[pieces["row"]], UNEXPLAINED, BLOCKED)
+    may_be_throttled = THROTTLED if story.priority < FAIR else PREEMPTED
+    pieces["state"] = np.select([kinds == IN, kinds == OFF, kinds == OUT], [RUN, asleep, may_be_throttled], PREEMPTED)
+    return pieces
+
+
+def _waited(pieces: Array, story: Life, cpu: Cpu) -> Array:
+    """Cut where the CPU it waits for went to another one."""
+    waits = np.isin(pieces["state"], (PREEMPTED, THROTTLED))
+    waiting = cut(pieces[waits], cpu.times)
+    pids, priorities, names = cpu.who(waiting["begin_ns"])
+    # Higher numbers are lower priorities, the idle task's too. One that only wakes up may meet such a task where
+    # the kernel cannot be preempted.
+    throttled = (waiting["state"] == THROTTLED) & (priorities > story.priority)
+    waiting["state"] = np.select([throttled, pids == 0], [THROTTLED, UNEXPLAINED], PREEMPTED)
+    waiting["by"] = np.where(pids == 0, b"", names)
+    return np.concatenate([pieces[~waits], waiting])
+
+
+def _interrupted(pieces: Array, cpu: Cpu) -> Array:
+    """Cut where the CPU was in an interrupt; whoever sleeps or has no budget is not kept by one."""
+    kept = ~np.isin(pieces["state"], (BLOCKED, THROTTLED))
+    others, pieces = pieces[~kept], cut(pieces[kept], cpu.interrupts)
+    inside = np.searchsorted(cpu.interrupts, pieces["begin_ns"], side="right") % 2 == 1
+    pieces["state"][inside], pieces["by"][inside] = INTERRUPT, b""
+    return np.concatenate([others, pieces])
+
+
+def _frame(jobs: pd.DataFrame, pieces: Array) -> pd.DataFrame:
+    pieces = pieces[np.lexsort((pieces["begin_ns"], pieces["row"]))]
+    names, by = np.unique(pieces["by"], return_inverse=True)
+    columns = {
+        "task": jobs["task"].array.take(pieces["row"]),
+        "job": jobs["job"].to_numpy()[pieces["row"]],
+        "state": schema.category(pieces["state"], list(STATES)),
+        "by": schema.category(by, [shown(bytes(name)) for name in names]),
+    }
+    return schema.frame(Segment, columns | {name: pieces[name] for name in ("begin_ns", "end_ns", "cpu")})
 
 
 def causes(jobs: pd.DataFrame, pieces: pd.DataFrame, *, counts_irqs: bool = True) -> pd.DataFrame:
@@ -80,180 +135,60 @@ def causes(jobs: pd.DataFrame, pieces: pd.DataFrame, *, counts_irqs: bool = True
     `counts_irqs` is whether a task's CPU time holds the interrupts that came meanwhile: not, on a kernel with
     CONFIG_IRQ_TIME_ACCOUNTING.
     """
-    keys = ["task", "job"]
-    length = (pieces["end_ns"] - pieces["begin_ns"]).rename("ns")
-    frame = pd.concat([pieces, length], axis=1)
-    index = pd.MultiIndex.from_frame(jobs[keys].astype({"task": "str"}))
-    part = {
-        state: frame[frame["state"] == state].astype({"task": "str"}).groupby(keys)["ns"].sum().reindex(index).fillna(0)
-        for state in STATES
-    }
-    made: dict[str, Any] = {f"{state}_ns": values.to_numpy("int64") for state, values in part.items()}
-    made["host_ns"] = _host(jobs, frame, ["run", "interrupt"] if counts_irqs else ["run"])
+    row = _rows(jobs, pieces)
+    states = pieces["state"].cat.set_categories(list(STATES)).cat.codes.to_numpy()
+    begin, end = pieces["begin_ns"].to_numpy(), pieces["end_ns"].to_numpy()
+    began = np.maximum(begin, jobs["start_ns"].to_numpy()[row])
+    whole, within = (_sums(len(jobs), row, states, ns) for ns in (end - begin, np.maximum(end - began, 0)))
+    made: dict[str, Any] = {f"{state}_ns": whole[:, i] for i, state in enumerate(STATES)}
+    made["host_ns"] = _host(jobs, within[:, RUN], within[:, INTERRUPT], counts_irqs)
     made["run_ns"] = made["run_ns"] - made["host_ns"]
-    waits = frame[frame["by"] != ""].astype({"task": "str"}).groupby([*keys, "by"], observed=True)["ns"].sum()
-    longest = waits.sort_values().reset_index().drop_duplicates(keys, keep="last").set_index(keys)["by"]
-    by = longest.astype("str").reindex(index).fillna("").to_numpy()
-    common = {"task": jobs["task"], "job": jobs["job"], "response_ns": jobs["response_ns"], "by": by}
-    return schema.frame(Cause, common | made)
+    common = {"task": jobs["task"].array, "job": jobs["job"], "response_ns": jobs["response_ns"]}
+    return schema.frame(Cause, common | made | {"by": _longest(len(jobs), row, pieces["by"], end - begin)})
 
 
-def _host(jobs: pd.DataFrame, frame: pd.DataFrame, on_cpu: list[str]) -> np.ndarray[Any, Any]:
-    """What each job was on the CPU longer than its CPU time says; what it always is, between two clocks, is its own.
+def _rows(jobs: pd.DataFrame, pieces: pd.DataFrame) -> Array:
+    """Of each piece, the number of its job's row."""
+    index, wanted = (pd.MultiIndex.from_arrays([f["task"].astype("str"), f["job"]]) for f in (jobs, pieces))
+    return np.asarray(index.get_indexer(wanted))
 
-    A job that waited within its load has none: which interrupts were in its CPU time cannot be told then.
+
+def _sums(jobs: int, row: Array, states: Array, ns: Array) -> Array:
+    sums = np.zeros((jobs, len(STATES)), np.int64)
+    np.add.at(sums, (row, states), ns)
+    return sums
+
+
+def _longest(jobs: int, row: Array, by: pd.Series, ns: Array) -> Any:
+    """For whom each job waited longest."""
+    named = (by != "").to_numpy()
+    waits = pd.DataFrame({"row": row[named], "by": by.cat.codes.to_numpy()[named], "ns": ns[named]})
+    last = (
+        waits.groupby(["row", "by"])["ns"]
+        .sum()
+        .sort_values(kind="stable")
+        .reset_index()
+        .drop_duplicates("row", keep="last")
+    )
+    codes = np.full(jobs, -1)
+    codes[last["row"]] = last["by"]
+    words = [*by.cat.categories, ""]
+    return schema.category(np.where(codes < 0, len(words) - 1, codes), words)
+
+
+def _host(jobs: pd.DataFrame, run: Array, interrupts: Array, counts_irqs: bool) -> Array:
+    """How much longer each job was on the CPU, from its start on, than its CPU time says.
+
+    Between the two clocks' readings lie a few system calls: on a quiet machine every job of a task seems that much
+    longer. So the task's median is taken off, and time that the host takes from more than half of the jobs alike is
+    not seen. A job that waited within its load has none: which interrupts were in its CPU time cannot be told then.
     """
-    ran = frame[frame["state"].isin(on_cpu)].merge(jobs[["task", "job", "start_ns"]], on=["task", "job"])
-    late = (ran["end_ns"] - ran[["begin_ns", "start_ns"]].max(axis=1)).clip(lower=0)
-    keys = [ran["task"].astype("str"), ran["job"]]
-    index = pd.MultiIndex.from_arrays([jobs["task"].astype("str"), jobs["job"]])
-    wall = late.groupby(keys).sum().reindex(index).fillna(0).to_numpy("int64")
-    run = ran["state"] == "run"
-    most = late[run].groupby([key[run] for key in keys]).sum().reindex(index).fillna(0).to_numpy("int64")
+    wall = run + interrupts if counts_irqs else run
     execution = jobs["execution_ns"].to_numpy("int64", na_value=-1)
-    alone = (jobs["end_ns"] - jobs["start_ns"]).to_numpy() == wall
-    excess = np.where((execution < 0) | ~alone, 0, wall - execution)
+    alone = (jobs["end_ns"] - jobs["start_ns"]).to_numpy() == run + interrupts
+    excess = np.where(alone & (execution >= 0), wall - execution, 0)
     codes = jobs["task"].cat.codes.to_numpy()
-    for code in np.unique(codes):
-        mine = (codes == code) & alone
-        if mine.any():
-            excess[mine] -= int(np.median(excess[mine]))
-    return np.clip(excess, 0, most)
-
-
-@dataclass(frozen=True)
-class _Life:
-    """What became of one task, and when: "in" and "out" of a CPU, "off" it to sleep, "waking"."""
-
-    times: np.ndarray[Any, Any]
-    kinds: list[str]
-    cpus: np.ndarray[Any, Any]
-    prio: int
-
-
-def _life(pid: int, jobs: pd.DataFrame, switches: np.ndarray[Any, Any], wakings: np.ndarray[Any, Any]) -> _Life:
-    """From the kernel's events and from the jobs' own starts: then it ran, whatever the kernel has told of it.
-
-    (On some virtual machines the kernel tells nothing of what it does on an idle CPU.)
-    """
-    came, went = switches[switches["next_pid"] == pid], switches[switches["prev_pid"] == pid]
-    woke = wakings[wakings["pid"] == pid]
-    # Bits above the states' own say that it was preempted: it is still runnable (include/trace/events/sched.h).
-    asleep = (went["prev_state"] & 0xFF) != 0
-    kinds = ["in"] * (len(came) + len(jobs))
-    kinds += ["off" if sleeps else "out" for sleeps in asleep] + ["waking"] * len(woke)
-    times = np.concatenate([came["time_ns"], jobs["start_ns"], went["time_ns"], woke["time_ns"]])
-    cpus = np.concatenate([came["cpu"], jobs["cpu"], went["cpu"], woke["target_cpu"]])
-    order = np.argsort(times, kind="stable")
-    # Who is awake already is not woken: such a wake-up says nothing.
-    kept = [*order[:1], *(i for before, i in pairwise(order) if kinds[i] != "waking" or kinds[before] == "off")]
-    prio = int(came["next_prio"].min()) if len(came) else 120
-    return _Life(times[kept], [kinds[i] for i in kept], cpus[kept], prio)
-
-
-class _Others:
-    """Who had a CPU, and when."""
-
-    def __init__(self, switches: np.ndarray[Any, Any]) -> None:
-        self.times, self._pids = switches["time_ns"], switches["next_pid"]
-        self._prios, self._comms = switches["next_prio"], switches["next_comm"]
-
-    def between(self, begin: int, end: int) -> Iterator[tuple[int, int, int, int, str]]:
-        """(begin, end, pid, prio, comm) of all who had it, in order; before the first switch nobody is known."""
-        at = int(np.searchsorted(self.times, begin, side="right")) - 1
-        while begin < end:
-            until = min(end, int(self.times[at + 1])) if at + 1 < len(self.times) else end
-            if until > begin:
-                known = at >= 0
-                comm = shown(bytes(self._comms[at])) if known else ""
-                yield begin, until, int(self._pids[at]) if known else 0, int(self._prios[at]) if known else 120, comm
-            begin, at = until, at + 1
-
-
-def _interrupts(events: Events) -> dict[int, np.ndarray[Any, Any]]:
-    """When each CPU was in an interrupt or a softirq: rows of begin and end, nested ones as one."""
-    parts: dict[int, list[tuple[np.ndarray[Any, Any], int]]] = {}
-    for name, rows in events.by_name.items():
-        step = {"entry": 1, "exit": -1}.get(name.rsplit("_", 1)[1])
-        if step:
-            for cpu in np.unique(rows["cpu"]):
-                parts.setdefault(int(cpu), []).append((rows["time_ns"][rows["cpu"] == cpu], step))
-    return {cpu: _united(ends) for cpu, ends in parts.items()}
-
-
-def _united(ends: list[tuple[np.ndarray[Any, Any], int]]) -> np.ndarray[Any, Any]:
-    times = np.concatenate([times for times, _ in ends])
-    steps = np.concatenate([np.full(len(times), step) for times, step in ends])
-    order = np.lexsort((-steps, times))
-    times, depth = times[order], np.cumsum(steps[order])
-    depth -= np.minimum(np.minimum.accumulate(depth), 0)  # an exit whose entry came before the first record
-    inside = depth > 0
-    begins = np.flatnonzero(inside & ~np.concatenate([[False], inside[:-1]]))
-    after = np.flatnonzero(~inside & np.concatenate([[False], inside[:-1]]))
-    return np.column_stack([times[begins[: len(after)]], times[after]])
-
-
-Piece = tuple[str, int, int, int, str]
-
-
-def _job(
-    life: _Life, release: int, end: int, others: dict[int, _Others], irqs: dict[int, np.ndarray[Any, Any]]
-) -> Iterator[Piece]:
-    """The pieces of one job: (state, begin, end, cpu, by), each beginning where the one before it ends."""
-    at = int(np.searchsorted(life.times, release, side="right")) - 1
-    begin, started = release, False
-    while begin < end:
-        until = min(end, int(life.times[at + 1])) if at + 1 < len(life.times) else end
-        kind = life.kinds[at] if at >= 0 else "off"
-        cpu = _cpu(life, at)
-        if until > begin:
-            for piece in _stretch(kind, begin, until, cpu, life.prio, started, others.get(cpu)):
-                yield from _with_interrupts(piece, irqs.get(cpu))
-        started = started or kind == "in"
-        begin, at = until, at + 1
-
-
-def _cpu(life: _Life, at: int) -> int:
-    """The CPU that matters after event `at`: where the task is, or where it will run next."""
-    if not len(life.kinds):
-        return 0
-    if at >= 0 and life.kinds[at] == "in":
-        return int(life.cpus[at])
-    later = next((i for i in range(at + 1, len(life.kinds)) if life.kinds[i] == "in"), max(at, 0))
-    return int(life.cpus[later])
-
-
-def _stretch(
-    kind: str, begin: int, end: int, cpu: int, prio: int, started: bool, others: _Others | None
-) -> Iterator[Piece]:
-    """What a task's time between two of its events was."""
-    if kind == "in":
-        yield "run", begin, end, cpu, ""
-    elif kind == "off":
-        yield "blocked" if started else "unexplained", begin, end, cpu, ""
-    elif others is None:
-        yield "unexplained", begin, end, cpu, ""
-    else:
-        for first, last, pid, other_prio, comm in others.between(begin, end):
-            if not pid:
-                # An idle CPU and a task that could run: it is being woken; later on, it is kept from running.
-                yield "throttled" if kind == "out" else "unexplained", first, last, cpu, ""
-            else:
-                # Higher numbers are lower priorities. Before it starts, that is a stretch that cannot be preempted.
-                below = kind == "out" and other_prio > prio
-                yield "throttled" if below else "preempted", first, last, cpu, comm
-
-
-def _with_interrupts(piece: Piece, irqs: np.ndarray[Any, Any] | None) -> Iterator[Piece]:
-    """A piece, cut where the CPU was in an interrupt."""
-    state, begin, end, cpu, by = piece
-    if irqs is not None and len(irqs):
-        at = int(np.searchsorted(irqs[:, 1], begin, side="right"))
-        while at < len(irqs) and irqs[at, 0] < end:
-            first, last = max(begin, int(irqs[at, 0])), min(end, int(irqs[at, 1]))
-            if first > begin:
-                yield state, begin, first, cpu, by
-            yield "interrupt", first, last, cpu, ""
-            begin, at = last, at + 1
-    if end > begin:
-        yield state, begin, end, cpu, by
+    for code in np.unique(codes[alone]):
+        mine = alone & (codes == code)
+        excess[mine] -= int(np.median(excess[mine]))
+    return np.clip(excess, 0, run)

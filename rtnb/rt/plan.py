@@ -145,6 +145,10 @@ class Memory:
         found = self._ring(JOB, int(task["ring_offset"]), int(task["ring"]), int(task["records"]), since)
         return found[self._overwritten(task, since) :]
 
+    def job(self, task: Any, number: int) -> Any:
+        """One struct job, by number of the task's records."""
+        return self._ring(JOB, int(task["ring_offset"]), int(task["ring"]), number + 1, number)[0]
+
     def marks(self, task: Any) -> Array:
         """The struct mark's of a task, those still there; to be read after its end."""
         return self._ring(MARK, int(task["marks_offset"]), int(task["marks"]), int(task["marked"]), 0)

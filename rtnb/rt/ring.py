@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What do the bytes of a perf ring say? The records of each tracepoint, and every switch of tasks, as arrays.
 
-A switch is told twice, by the task that leaves the CPU and by the one that comes. Each is taken from the task that
-is not the idle one: on some virtual machines the kernel tells nothing of what its idle task does on a CPU.
+A switch is told twice, by the task that leaves the CPU and by the one that comes. Either will do: there are virtual
+machines on which nothing is heard of what some tasks do, a CPU's idle task for one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from rtnb.abi import perf_event as abi
 from rtnb.abi.tracepoint import Tracepoint
 
-__all__ = ["SAMPLE_TYPE", "SWITCH", "Told", "decoded", "layout", "packed"]
+__all__ = ["Decoder", "SAMPLE_TYPE", "SWITCH", "Told", "layout", "packed"]
 
 Array = np.ndarray[Any, Any]
 
@@ -27,12 +27,6 @@ FIELDS = {
 """What is read of a tracepoint's record besides its time."""
 SWITCH = np.dtype([("time_ns", "<i8"), ("cpu", "<i4"), ("prev_pid", "<i4"), ("next_pid", "<i4"), ("runnable", "?")])
 """A switch of tasks: from whom, who could still have run or not, to whom."""
-
-# Of enum perf_event_type and struct perf_event_header's misc.
-# Since Linux commits 45ac1403f564 (in v4.3) and 101592b4904e (in v4.17), which adds the last one.
-PERF_RECORD_SWITCH_CPU_WIDE = 15
-PERF_RECORD_MISC_SWITCH_OUT = 1 << 13
-PERF_RECORD_MISC_SWITCH_OUT_PREEMPT = 1 << 14
 
 _RAW = 28
 
@@ -71,15 +65,43 @@ class Told(NamedTuple):
     lost: int
 
 
-def decoded(raw: bytes, cpu: int, points: dict[str, tuple[int, np.dtype[Any]]]) -> Told:
-    """The records of whole drains of one CPU's ring; `points` are names to numbers and layouts."""
-    at = _starts(raw)
-    kinds = _gathered(raw, at, _HEADER)["type"]
-    samples = at[kinds == abi.PERF_RECORD_SAMPLE]
-    ids = _gathered(raw, samples, _SAMPLE)["id"]
-    by_name = {name: _rows(raw, samples[ids == number], kind, cpu) for name, (number, kind) in points.items()}
-    lost = _gathered(raw, at[kinds == abi.PERF_RECORD_LOST], _LOST)["lost"].sum()
-    return Told(by_name, _switches(raw, at[kinds == PERF_RECORD_SWITCH_CPU_WIDE], cpu), int(lost))
+class Decoder:
+    """Of one CPU's ring, drain after drain. `points` are names to numbers and layouts."""
+
+    def __init__(self, cpu: int, points: dict[str, tuple[int, np.dtype[Any]]]) -> None:
+        self._cpu, self._points = cpu, points
+        self._last = np.zeros(1, _SWITCH)
+
+    def decode(self, raw: bytes) -> Told:
+        """What the whole records of `raw` say."""
+        at = _starts(raw)
+        kinds = _gathered(raw, at, _HEADER)["type"]
+        samples, losses = at[kinds == abi.PERF_RECORD_SAMPLE], at[kinds == abi.PERF_RECORD_LOST]
+        ids = _gathered(raw, samples, _SAMPLE)["id"]
+        told = {name: self._rows(_gathered(raw, samples[ids == n], kind)) for name, (n, kind) in self._points.items()}
+        switches = _gathered(raw, at[kinds == abi.PERF_RECORD_SWITCH_CPU_WIDE], _SWITCH)
+        return Told(told, self._switches(switches), int(_gathered(raw, losses, _LOST)["lost"].sum()))
+
+    def _rows(self, found: Array) -> Array:
+        rows = np.empty(len(found), packed(found.dtype))
+        rows["cpu"] = self._cpu
+        for name in found.dtype.names or ():
+            rows[name] = found[name]
+        return rows
+
+    def _switches(self, found: Array) -> Array:
+        """Every switch once: as told by who leaves, or else by who comes."""
+        leaves = found["misc"] & abi.PERF_RECORD_MISC_SWITCH_OUT > 0
+        before = np.concatenate([self._last, found[:-1]])[: len(found)]
+        again = ~leaves & (before["misc"] & abi.PERF_RECORD_MISC_SWITCH_OUT > 0)
+        again &= (before["tid"] == found["other"]) & (before["other"] == found["tid"])
+        self._last = np.concatenate([self._last, found])[-1:]
+        rows = np.empty(len(found), SWITCH)
+        rows["time_ns"], rows["cpu"] = found["time_ns"], self._cpu
+        rows["prev_pid"] = np.where(leaves, found["tid"], found["other"])
+        rows["next_pid"] = np.where(leaves, found["other"], found["tid"])
+        rows["runnable"] = found["misc"] & abi.PERF_RECORD_MISC_SWITCH_OUT_PREEMPT > 0
+        return rows[~again]
 
 
 def _starts(raw: bytes) -> Array:
@@ -96,26 +118,3 @@ def _gathered(raw: bytes, at: Array, kind: np.dtype[Any]) -> Array:
     """The records that begin at those words."""
     words = max(0, (len(raw) - kind.itemsize) // 8 + 1)
     return np.ndarray((words,), kind, raw, 0, (8,))[at] if words else np.empty(0, kind)
-
-
-def _rows(raw: bytes, at: Array, kind: np.dtype[Any], cpu: int) -> Array:
-    found = _gathered(raw, at, kind)
-    rows = np.empty(len(found), packed(kind))
-    rows["cpu"] = cpu
-    for name in kind.names or ():
-        rows[name] = found[name]
-    return rows
-
-
-def _switches(raw: bytes, at: Array, cpu: int) -> Array:
-    """Every switch once: as told by who leaves, unless that is the idle task; then by who comes."""
-    found = _gathered(raw, at, _SWITCH)
-    leaves = found["misc"] & PERF_RECORD_MISC_SWITCH_OUT > 0
-    kept = np.where(leaves, found["tid"], found["other"] == 0) != 0
-    found, leaves = found[kept], leaves[kept]
-    rows = np.empty(len(found), SWITCH)
-    rows["time_ns"], rows["cpu"] = found["time_ns"], cpu
-    rows["prev_pid"] = np.where(leaves, found["tid"], found["other"])
-    rows["next_pid"] = np.where(leaves, found["other"], found["tid"])
-    rows["runnable"] = found["misc"] & PERF_RECORD_MISC_SWITCH_OUT_PREEMPT > 0
-    return rows

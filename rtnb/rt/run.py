@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +29,8 @@ KEEP = 1_000_000
 MOST = 10_000_000
 MOST_TASKS = 64
 LONGEST_NS = 7 * 24 * 3600 * 10**9
+FORGET_S = 10.0
+"""How often what was traced of jobs that are no longer kept is forgotten."""
 GRACE_S = 32.0
 """How much longer than asked a run may take before this side ends it: the worker does so first."""
 
@@ -96,6 +99,7 @@ class Run:
         self.latencies: dict[str, dict[str, Latencies]] = {}
         self.last: dict[str, Any] = {}
         self._seen: dict[str, int] = {}
+        self._forget_s = time.monotonic() + FORGET_S
         self._open = contextlib.ExitStack()
         self._recording: Recording | None = None
 
@@ -128,7 +132,9 @@ class Run:
         self.memory.ask(**rows.head(self))
         if self.trace:
             only_real_time = all(task.spec.policy in (*REAL_TIME, "deadline") for task in self.tasks)
-            self.tracer = Tracer(only_real_time=only_real_time)
+            pinned = [cpus for _, cpus in chosen if cpus is not None]
+            cpus = frozenset[int]().union(*pinned) if len(pinned) == len(chosen) else None
+            self.tracer = Tracer(only_real_time=only_real_time, cpus=cpus)
             self._open.callback(self.tracer.close)
         self._worker = Worker(
             self.memory,
@@ -152,11 +158,19 @@ class Run:
     def _drain(self) -> None:
         """Take the older jobs out of rings that would lose them, and what was traced."""
         if self.tracer:
-            self.tracer.drain()
+            self._drain_trace(self.tracer)
         for task, row in zip(self.tasks, self.memory.tasks(), strict=True):
             if int(row["releases"]) > self.keep:
                 record.add(self, task, self.memory.jobs(row, self._seen.get(task.name, 0)))
                 self._seen[task.name] = int(row["records"])
+
+    def _drain_trace(self, tracer: Tracer) -> None:
+        """Take what was traced out of its rings; now and then forget what is older than any job that is kept."""
+        tracer.drain()
+        rows = self.memory.tasks()
+        if time.monotonic() > self._forget_s and all(int(row["records"]) > self.keep for row in rows):
+            self._forget_s = time.monotonic() + FORGET_S
+            tracer.forget(min(self.memory.job(row, int(row["records"]) - self.keep)["release_ns"] for row in rows))
 
     @property
     def running(self) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What did the kernel do while the tasks ran? Its switches, wake-ups and interrupts, as the tracepoints tell them.
+"""What did the kernel do while the tasks ran? Its switches, wake-ups and interrupts, as perf events tell them.
 
 Each CPU's events go into one ring of perf_event_open(2), stamped with CLOCK_MONOTONIC as the jobs are. Nothing of
 it is left behind even by a killed notebook: an instance in tracefs would be.
@@ -8,11 +8,10 @@ it is left behind even by a killed notebook: an instance in tracefs would be.
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
-import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -20,51 +19,59 @@ from rtnb import caps
 from rtnb.abi import interrupt, mount
 from rtnb.abi import perf_event as abi
 from rtnb.abi.tracepoint import Tracepoint, tracepoint
+from rtnb.caps.perf import initial_namespace
+from rtnb.rt.ring import SAMPLE_TYPE, SWITCH, Array, Decoder, layout, packed
 from rtnb.sched.admission.facts import online
 
-__all__ = ["Events", "Tracer"]
+__all__ = ["Events", "Tracer", "since"]
 
 SCHED = ("sched/sched_switch", "sched/sched_waking")
 IRQS = (
-    *(f"irq/{name}" for name in ("irq_handler_entry", "irq_handler_exit", "softirq_entry", "softirq_exit")),
+    *(f"irq/{name}" for name in ("irq_handler_exit", "softirq_exit", "irq_handler_entry", "softirq_entry")),
     *(
         f"irq_vectors/{name}_{end}"
+        for end in ("exit", "entry")
         for name in ("local_timer", "reschedule", "call_function", "call_function_single")
-        for end in ("entry", "exit")
     ),
 )
 """What counts as an interrupt. `irq_vectors` is x86's own; its irq_work, which wakes perf itself, is not let out."""
-PAGES = 1024
-"""Of each CPU's ring: 4 MiB hold some 40,000 switches between two drains."""
+RING = 4 << 20
+"""Bytes of each CPU's ring: room for some 20,000 switches between two drains."""
+DECODE = 1 << 20
+"""Bytes that are drained before they are made into rows, which are fewer and smaller."""
 REAL_TIME = "prev_prio < 100 || next_prio < 100"
-"""Of switches, where all tasks are real-time: while one of them waits, no others can be switched to."""
-
-_RECORD = struct.Struct("<IHH")  # struct perf_event_header
-_SAMPLE = struct.Struct("<QIH")  # PERF_SAMPLE_TIME, PERF_SAMPLE_RAW's size, and its first field: the tracepoint
-_RAW = 20  # from the header's start to the raw record
+"""Of switches, where all tasks are real-time: so much for who they are. When they are is known of all."""
 
 
 @dataclass(frozen=True)
 class Events:
-    """What was seen on all CPUs: for each tracepoint an array of its records, in order of `time_ns`."""
+    """What was seen, in order of `time_ns`: for each tracepoint an array of its records, and all switches."""
 
-    by_name: dict[str, np.ndarray[Any, Any]]
+    by_name: dict[str, Array]
+    switches: Array
     lost: int
 
 
 class Tracer:
-    """The tracepoints of this machine's CPUs, from construction to close(). `drain()` it ten times a second.
+    """The events of this machine's CPUs, from construction to close(). `drain()` it ten times a second.
 
-    Raises NotPermitted, NotSupported. Source: perf_event_open(2), tracepoints of include/trace/events/sched.h, irq.h.
+    With `only_real_time`, switches that no real-time task has a part in are left out. Interrupts are those of `cpus`
+    alone (None: of all CPUs): some fifteen descriptors a CPU there, three on the others.
+
+    Raises NotPermitted; NotSupported, in a PID namespace too. Source: perf_event_open(2), tracepoints of
+    include/trace/events/sched.h, irq.h.
     """
 
-    def __init__(self, *, only_real_time: bool) -> None:
+    def __init__(self, *, only_real_time: bool, cpus: Collection[int] | None = None) -> None:
         self._open = contextlib.ExitStack()
         self._rings: dict[int, abi.Ring] = {}
-        self._parts: dict[int, list[bytes]] = {}
+        self._raw: dict[int, list[bytes]] = {}
+        self._real_time: set[int] | None = set() if only_real_time else None
+        self._lost = 0
         try:
+            initial_namespace()
             with interrupt.held():
-                self._start(only_real_time)
+                self._start(cpus)
         except OSError as e:
             self.close()
             raise caps.refused("rt.trace", "trace the scheduler", e) from e
@@ -72,24 +79,31 @@ class Tracer:
             self.close()
             raise
 
-    def _start(self, only_real_time: bool) -> None:
+    def _start(self, cpus: Collection[int] | None) -> None:
         with mount.tracefs() as (folder, _):
-            self._points = list(_known(folder))
-        for cpu in sorted(online()):
-            fds = [self._event(point, cpu, only_real_time) for point in self._points]
-            self._rings[cpu] = self._open.enter_context(abi.Ring(fds[0], PAGES))
-            for fd in fds[1:]:
-                abi.set_output(fd, fds[0])
-            for fd in fds:
-                abi.enable(fd)
-            self._parts[cpu] = []
+            points = list(_known(folder))
+        layouts = {point.name: (point.id, layout(point)) for point in points}
+        self._rows = {name: [np.empty(0, packed(kind))] for name, (_, kind) in layouts.items()}
+        self._switches = [np.empty(0, SWITCH)]
+        self._decoders = {cpu: Decoder(cpu, layouts) for cpu in sorted(online())}
+        for cpu in self._decoders:
+            self._watch(cpu, [p for p in points if p.name in SCHED or cpus is None or cpu in cpus])
 
-    def _event(self, point: Tracepoint, cpu: int, only_real_time: bool) -> int:
-        fields = {"sample_period": 1, "sample_type": abi.PERF_SAMPLE_TIME | abi.PERF_SAMPLE_RAW, "clockid": 1}
-        kind = abi.PERF_TYPE_TRACEPOINT
-        fd = abi.perf_event_open(kind, point.id, "disabled", "use_clockid", pid=-1, cpu=cpu, **fields)
+    def _watch(self, cpu: int, points: list[Tracepoint]) -> None:
+        fds = [self._event(point, cpu) for point in points]
+        self._rings[cpu] = self._open.enter_context(abi.Ring(fds[0], RING // mmap.PAGESIZE))
+        self._raw[cpu] = []
+        for fd in fds[1:]:
+            abi.set_output(fd, fds[0])
+        for fd in fds:  # exits before entries, as in IRQS: so that whatever is seen to begin is seen to end
+            abi.enable(fd)
+
+    def _event(self, point: Tracepoint, cpu: int) -> int:
+        bits = ["disabled", "use_clockid", "sample_id_all", *["context_switch"] * (point.name == SCHED[0])]
+        fields = {"sample_period": 1, "sample_type": SAMPLE_TYPE, "clockid": 1}
+        fd = abi.perf_event_open(abi.PERF_TYPE_TRACEPOINT, point.id, *bits, pid=-1, cpu=cpu, **fields)
         self._open.callback(os.close, fd)
-        if only_real_time and point.name in SCHED:
+        if self._real_time is not None and point.name in SCHED:
             abi.set_filter(fd, REAL_TIME if point.name == SCHED[0] else "prio < 100")
         return fd
 
@@ -97,24 +111,62 @@ class Tracer:
         """Take what has come out of the rings, so that they do not overflow."""
         for cpu, ring in self._rings.items():
             if part := ring.drain():
-                self._parts[cpu].append(part)
+                self._raw[cpu].append(part)
+        if sum(len(part) for parts in self._raw.values() for part in parts) > DECODE:
+            self._decode()
+
+    def forget(self, before_ns: int) -> None:
+        """Keep of what was drained what came since then, and the last that is known of each CPU and task before."""
+        events = self.events()
+        self._rows = {name: [since(rows, before_ns)] for name, rows in events.by_name.items()}
+        self._switches = [since(events.switches, before_ns)]
 
     def events(self) -> Events:
-        """All that was drained."""
-        found: dict[str, list[np.ndarray[Any, Any]]] = {point.name: [] for point in self._points}
-        lost = 0
-        for cpu, parts in self._parts.items():
-            raw = b"".join(parts)
-            starts, missing = _starts(raw)
-            lost += missing
-            for point in self._points:
-                found[point.name].append(_rows(raw, starts.get(point.id, []), point, cpu))
-        merged = {name: np.concatenate(parts) for name, parts in found.items()}
-        return Events({name: rows[np.argsort(rows["time_ns"], kind="stable")] for name, rows in merged.items()}, lost)
+        """All that was drained and not forgotten."""
+        self._decode()
+        rows = {name: _in_order(parts) for name, parts in self._rows.items()}
+        return Events(rows, _in_order(self._switches), self._lost)
+
+    def _decode(self) -> None:
+        """Make rows of what was drained."""
+        told = [self._decoders[cpu].decode(b"".join(parts)) for cpu, parts in self._raw.items() if parts]
+        self._raw = {cpu: [] for cpu in self._raw}
+        for name, parts in self._rows.items():
+            parts += [part.by_name[name] for part in told if len(part.by_name[name])]
+        self._lost += sum(part.lost for part in told)
+        self._learn([part.by_name[SCHED[0]] for part in told])
+        self._switches += [self._of_interest(part.switches) for part in told]
+
+    def _learn(self, parts: list[Array]) -> None:
+        """Who is real-time: told of each one's own switches, whatever else is filtered out."""
+        if self._real_time is not None:
+            for part in parts:
+                for end in ("prev", "next"):
+                    self._real_time |= set(np.unique(part[f"{end}_pid"][part[f"{end}_prio"] < 100]).tolist())
+
+    def _of_interest(self, switches: Array) -> Array:
+        if self._real_time is None:
+            return switches
+        known = list(self._real_time)
+        return switches[np.isin(switches["prev_pid"], known) | np.isin(switches["next_pid"], known)]
 
     def close(self) -> None:
         """Close all of it."""
         self._open.close()
+
+
+def since(rows: Array, before_ns: int) -> Array:
+    """Rows in order of time from `before_ns` on, and before it the last one of each CPU and of each pid."""
+    old = rows[: np.searchsorted(rows["time_ns"], before_ns)]
+    kept = [np.arange(len(old), len(rows))]
+    for name in {"cpu", "pid", "prev_pid", "next_pid"} & set(rows.dtype.names or ()):
+        kept.append(len(old) - 1 - np.unique(old[name][::-1], return_index=True)[1])
+    return rows[np.unique(np.concatenate(kept))]
+
+
+def _in_order(parts: list[Array]) -> Array:
+    rows = np.concatenate(parts)
+    return rows[np.argsort(rows["time_ns"], kind="stable")]
 
 
 def _known(folder: int) -> Iterator[Tracepoint]:
@@ -124,44 +176,3 @@ def _known(folder: int) -> Iterator[Tracepoint]:
     for name in IRQS:
         with contextlib.suppress(FileNotFoundError):
             yield tracepoint(folder, name)
-
-
-def _starts(raw: bytes) -> tuple[dict[int, list[int]], int]:
-    """Where each tracepoint's records begin, and how many records the kernel says it has lost."""
-    starts: dict[int, list[int]] = {}
-    at = lost = 0
-    while at < len(raw):
-        kind, _, size = _RECORD.unpack_from(raw, at)
-        if kind == abi.PERF_RECORD_SAMPLE:
-            starts.setdefault(_SAMPLE.unpack_from(raw, at + _RECORD.size)[2], []).append(at)
-        elif kind == abi.PERF_RECORD_LOST:
-            lost += int.from_bytes(raw[at + 16 : at + 24], "little")
-        at += size
-    return starts, lost
-
-
-def _rows(raw: bytes, starts: list[int], point: Tracepoint, cpu: int) -> np.ndarray[Any, Any]:
-    """One tracepoint's records as a structured array: its fields, `time_ns` and `cpu`."""
-    wanted = {name: field for name, field in point.fields.items() if name == "common_pid" or name[:6] != "common"}
-    names, formats = [*wanted], [_numpy(field.type, field.size, field.signed) for field in wanted.values()]
-    size = _RAW + max(field.offset + field.size for field in point.fields.values())
-    layout = np.dtype(
-        {
-            "names": ["time_ns", *names],
-            "formats": ["<i8", *formats],
-            "offsets": [_RECORD.size, *(_RAW + field.offset for field in wanted.values())],
-            "itemsize": size,
-        }
-    )
-    data = np.frombuffer(raw, np.uint8)
-    where = np.asarray(starts, dtype=np.int64)[:, None] + np.arange(size)
-    rows = data[where].view(layout)[:, 0] if starts else np.empty(0, layout)
-    out = np.empty(len(rows), np.dtype([("time_ns", "<i8"), ("cpu", "<i4"), *zip(names, formats, strict=True)]))
-    out["cpu"] = cpu
-    for name in ("time_ns", *names):
-        out[name] = rows[name]
-    return out
-
-
-def _numpy(kind: str, size: int, signed: bool) -> str:
-    return f"S{size}" if kind.startswith("char") and size > 1 else f"<{'i' if signed else 'u'}{size}"
