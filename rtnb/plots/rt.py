@@ -106,12 +106,12 @@ def _logarithmic(figure: go.Figure, counts: pd.DataFrame, rows: pd.DataFrame) ->
 
 
 def _ticks(low_us: float, high_us: float) -> dict[str, Any]:
-    """Marks of a logarithmic axis in us: 1, 2, 5, or all digits where there would be few; each with its unit."""
-    for digits in ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)):
+    """Marks of a logarithmic axis in us: 1, 2, 5, or more digits where there would be few; each with its unit."""
+    for digits in ((1, 2, 5), (1, 1.5, 2, 3, 5, 7), (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)):
         at = [m * 10.0**e for e in range(-3, 10) for m in digits if low_us <= m * 10.0**e <= high_us]
         if len(at) > 3:
             break
-    return {"tickvals": at, "ticktext": [in_words(us * 1000) for us in at]}
+    return {"tickvals": at, "ticktext": [in_words(us * 1000) for us in at], "tickangle": 0}
 
 
 def _axis(measure: str, low_us: float, high_us: float) -> dict[str, Any]:
