@@ -15,7 +15,6 @@ from types import CodeType
 from typing import Any
 
 from rtnb import _core
-from rtnb._core.build import compiler
 from rtnb.errors import BadInput, CompileError, NotSupported
 from rtnb.rt.task import Task
 
@@ -100,6 +99,8 @@ def libraries(tasks: Sequence[Task], rows: Any) -> Iterator[list[int]]:
 
 @contextmanager
 def _compiled(source: str, symbol: str) -> Iterator[int]:
+    from rtnb._core.build import compiler  # which looks for its build backend: 20 ms
+
     tried = f"compile {symbol}"
     argv = compiler()
     if not argv:
