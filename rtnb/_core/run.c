@@ -220,7 +220,7 @@ static int64_t look(struct supervisor *s, int64_t now)
 	int64_t next = NEVER;
 
 	for (uint32_t i = 0; i < s->run->tasks; i++) {
-		const int64_t period = s->tasks[i].period_ns;
+		const int64_t period = s->tasks[i].period_ns, step = period > AGAIN_NS ? period : AGAIN_NS;
 		int64_t expected = __atomic_load_n(&s->tasks[i].expect_ns, __ATOMIC_ACQUIRE);
 
 		if (!(s->tasks[i].option & TASK_WATCH) || (!expected && !(s->tasks[i].option & TASK_FOREIGN)))
@@ -228,7 +228,7 @@ static int64_t look(struct supervisor *s, int64_t now)
 		if (expected && expected <= now && expected != s->watched[i].told_ns)
 			tell(s, i, expected, now);
 		if (expected <= now)
-			expected = now + (period > AGAIN_NS ? period : AGAIN_NS);
+			expected += step * ((now - expected) / step + 1); /* and not from now on: lateness would add up */
 		if (expected < next)
 			next = expected;
 	}

@@ -47,6 +47,7 @@ def run(
 
     >>> run(policy="fifo", priority=100, explain=True)
     live · sched --set fifo --priority 100 --explain · kernel 6.18.44
+    SCHED_FIFO priority 100: sched_setattr would fail with EINVAL: priority 100 is not within 1 (lowest) to 99
     explanation: 1 rows
     """
     given = {"priority": priority, "nice": nice, "cpus": cpus, "runtime": runtime, "deadline": deadline}
@@ -116,5 +117,8 @@ def _explained(spec: Spec, pid: int | None, source: tuple[str, ...]) -> Recordin
     tids = [0] if pid is None else sorted(tid for _, tid in tasks(process_of(pid)))
     if not tids:
         raise NoSuchTask(f"process {pid}", "it does not exist, or no longer")
-    rows = pd.concat([explain_one(spec, tid).frame() for tid in tids], ignore_index=True)
-    return Recording(Header("sched", source, "rtnb"), {"explanation": rows})
+    answers = [explain_one(spec, tid) for tid in tids]
+    rows = pd.concat([answer.frame() for answer in answers], ignore_index=True)
+    # A frame cuts sentences short; the caption says the first one's in full.
+    notes = tuple(str(answers[0]).split("\n"))
+    return Recording(Header("sched", source, "rtnb", notes=notes), {"explanation": rows})

@@ -17,8 +17,9 @@ def test_the_urgent_task_waits_as_long_as_theory_says(protocol: str) -> None:
     recording = rt.inversion(protocol)
     found = recording.header.details["inversion"]
     assert found["theory_ns"] == {"none": 115 * MS, "inherit": 15 * MS, "protect": 0}[protocol]
-    # The machine's host may stretch it, by a share; nothing can shorten it.
-    assert found["theory_ns"] <= found["waited_ns"] <= 1.2 * found["theory_ns"]
+    # The machine's host may stretch it (make bench tells by how much); nothing can shorten it.
+    assert found["theory_ns"] <= found["waited_ns"] < found["theory_ns"] + 50 * MS
+    assert protocol != "protect" or found["waited_ns"] == 0
     assert found["response_ns"] >= 15 * MS
 
 
