@@ -23,3 +23,8 @@ int64_t cpu_ns(void)
 {
 	return clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
+
+struct timespec as_timespec(int64_t ns)
+{
+	return (struct timespec){ns / NS_PER_S, ns % NS_PER_S};
+}

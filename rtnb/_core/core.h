@@ -19,6 +19,7 @@
 #define RTNB_CORE_H
 
 #include <stdint.h>
+#include <time.h>
 
 /* What is reported at the end, or at the failure that prevented the start. */
 struct status {
@@ -55,6 +56,7 @@ int take_policy(uint32_t policy, uint32_t priority); /* its nice value stays */
 
 int64_t now_ns(void); /* CLOCK_MONOTONIC (clock.c) */
 int64_t cpu_ns(void); /* CPU time of the calling thread */
+struct timespec as_timespec(int64_t ns);
 
 /* rtnb-core trace -r RECORDS_FD -t STRINGS_FD -s STATUS_FD -P PARENT_PID -l RECORDS -c PLAN -x PROGRAM [-f] -- ARGV...
  *

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, NS_PER_S = 1000000000 };
+enum { PAGE = 4096 };
 
 /* CPU time, not time: a job that was preempted still has all of its work to do. */
 static void busy(int64_t ns)
@@ -39,7 +39,7 @@ static void system_calls(int64_t calls)
 
 static void rest(int64_t ns)
 {
-	struct timespec time = {ns / NS_PER_S, ns % NS_PER_S};
+	struct timespec time = as_timespec(ns);
 
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
 }

@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { NS_PER_S = 1000000000, WORDS = 16, RTTIME_US = 1000000 };
+enum { WORDS = 16, RTTIME_US = 1000000 };
 static const int64_t NEVER = INT64_MAX;
 static const int64_t START_NS = 2000000;     /* from the barrier to release 0: all have gone to sleep by then */
 static const int64_t READY_NS = 30000000000; /* an interpreter takes its time to start */
@@ -287,7 +287,7 @@ static int wait_until(struct supervisor *s, int64_t until)
 	struct pollfd fds[] = {
 		{s->parent_fd, POLLIN, 0}, {s->signal_fd, POLLIN, 0}, {s->control_fd, POLLIN, 0}, {s->ready[0], POLLIN, 0}};
 	int64_t left = until - now_ns();
-	struct timespec time = {left / NS_PER_S, left % NS_PER_S};
+	struct timespec time = as_timespec(left);
 	int ready;
 
 	if (left <= 0)

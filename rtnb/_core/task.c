@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { STACK_BYTES = 64 * 1024, NS_PER_S = 1000000000, RTTIME_LEFT_US = 100000 };
+enum { STACK_BYTES = 64 * 1024, RTTIME_LEFT_US = 100000 };
 
 volatile sig_atomic_t stop;
 static uint64_t *dl_overruns;
@@ -93,7 +93,7 @@ static const char *obtain(struct task *task)
 
 static int sleep_until(int64_t ns)
 {
-	struct timespec until = {ns / NS_PER_S, ns % NS_PER_S};
+	struct timespec until = as_timespec(ns);
 	int error;
 
 	do

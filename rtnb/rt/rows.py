@@ -11,7 +11,7 @@ from rtnb.abi import sched as abi
 from rtnb.errors import BadInput, closest
 from rtnb.rt import plan
 from rtnb.rt.mutex import Mutex
-from rtnb.rt.task import REAL_TIME, Task
+from rtnb.rt.task import REAL_TIME, Chosen, Task
 
 if TYPE_CHECKING:
     from rtnb.rt.run import Run
@@ -51,7 +51,7 @@ def head(run: Run) -> dict[str, int]:
     }
 
 
-def rows(run: Run, chosen: list[tuple[Task, frozenset[int] | None]]) -> Any:
+def rows(run: Run, chosen: Chosen) -> Any:
     """The struct task's of a run, each with the CPUs that were chosen for it."""
     made = np.zeros(len(chosen), plan.TASK)
     for row, (task, cpus) in zip(made, chosen, strict=True):

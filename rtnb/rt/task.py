@@ -12,11 +12,11 @@ from rtnb.errors import BadInput, closest
 from rtnb.rt import load as loads
 from rtnb.sched import Spec, fifo
 from rtnb.sched.admission.facts import online
+from rtnb.sched.spec import REAL_TIME
 from rtnb.units import in_words, nanoseconds
 
-__all__ = ["Chosen", "REAL_TIME", "SHORTEST_NS", "Task", "with_room_for_others"]
+__all__ = ["Chosen", "REAL_TIME", "SHORTEST_NS", "Task", "check_name", "with_room_for_others"]
 
-REAL_TIME = ("fifo", "rr")
 SHORTEST_NS = 10_000
 """The shortest period: below it a loop would measure itself."""
 MOST_CPUS = 1024
@@ -27,13 +27,14 @@ def _default() -> Spec:
     return fifo(80, lock_memory=True, cpu_dma_latency_us=0)
 
 
-def _check_name(name: object) -> None:
+def check_name(what: str, name: object) -> None:
+    """May a task, or a heartbeat, be called so? Raises BadInput."""
     try:
         size = len(name.encode()) if isinstance(name, str) and "\0" not in name else 0
     except UnicodeEncodeError:
         size = 0
     if not 1 <= size <= 31:
-        raise BadInput(f"task {name!r}", "a name has 1 to 31 bytes")
+        raise BadInput(f"{what} {name!r}", "a name has 1 to 31 bytes")
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Task:
     namespace: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        _check_name(self.name)
+        check_name("task", self.name)
         tried = f"task {self.name}"
         object.__setattr__(self, "load", loads.flat(self.load))
         if not isinstance(self.spec, Spec):

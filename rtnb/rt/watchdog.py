@@ -20,6 +20,7 @@ from rtnb.errors import BadInput, NoSuchTask, WorkerError
 from rtnb.rt import plan
 from rtnb.rt.clock import now_ns
 from rtnb.rt.jobs import Missed
+from rtnb.rt.task import check_name
 from rtnb.rt.worker import Miss, Worker
 from rtnb.units import in_words, nanoseconds
 
@@ -143,8 +144,7 @@ class Watchdog:
             raise BadInput(f"watch {name}: timeout {timeout}", f"the shortest is {in_words(SHORTEST_NS)}")
         if self._used == MOST:
             raise BadInput(f"watch {name}", f"this watchdog has {MOST} already", "start a second one")
-        if not name or len(name.encode()) > 31:
-            raise BadInput(f"watch {name!r}", "a name has 1 to 31 bytes")
+        check_name("watch", name)
         row: Any = np.frombuffer(self._memory, plan.TASK, 1, plan.RUN.itemsize + self._used * plan.TASK.itemsize)
         row["name"] = name.encode()
         row["option"] |= plan.WATCH

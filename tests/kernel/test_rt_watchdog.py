@@ -105,6 +105,7 @@ def test_it_is_above_what_it_watches() -> None:
     [
         (("x", "soon"), BadInput, "not a duration"),
         (("", "1ms"), BadInput, "1 to 31 bytes"),
+        (("\ud800", "1ms"), BadInput, "1 to 31 bytes"),
         (("x", "1ms", 2**22 + 1), NoSuchTask, "does not exist"),
         (("x", "1ms", 2**40), BadInput, "no process"),
         (("x", "1ms", os.getpid()), BadInput, "this notebook itself"),
