@@ -3,15 +3,7 @@
 
 from __future__ import annotations
 
-import re
-
 __all__ = ["printable", "shown"]
-
-# C0, DEL, C1, the marks that reorder or hide text (bidirectional controls, zero-width, separators, tags), and
-# lone surrogates, which is what os.fsdecode makes of a byte that is no UTF-8, and which cannot be written out.
-_HOSTILE = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff\U000e0000-\U000e007f]"
-)
 
 
 def shown(raw: bytes) -> str:
@@ -29,4 +21,6 @@ def printable(text: str) -> str:
     >>> printable("a\\x1b[31m\\n")
     'a\\\\x1b[31m\\\\n'
     """
-    return _HOSTILE.sub(lambda m: ascii(m[0])[1:-1], text)
+    # What is printable to Python holds no control, no mark that reorders or hides text, no lone surrogate (which is what
+    # os.fsdecode makes of a byte that is no UTF-8), no separator but the space, no code point without a character.
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -24,6 +24,7 @@ from rtnb import schema
 from rtnb.errors import BadInput, BadRecording, CompileError, NotPermitted, RtnbError
 from rtnb.recording import Header, Recording, Tables, live_or, load, load_header
 from rtnb.schema import column, table
+from rtnb.text import printable
 
 
 @table("test.rows", version=3)
@@ -143,6 +144,11 @@ def _load_is_clear(folder: Path) -> None:
                 df.rtnb.summary()
             with contextlib.suppress(RtnbError):
                 df.rtnb.plot()
+
+
+def test_a_code_point_without_a_character_is_escaped_too() -> None:
+    """Found by the test below: in a caption it would be whatever the reader's fonts make of it."""
+    assert printable("a\U00018d09\u00a0\ue000 \u00e9") == "a\\U00018d09\\xa0\\ue000 \u00e9"
 
 
 kinds = st.sampled_from(["strace", "perf_stat", "bpf", "rt_task", "evil"])
