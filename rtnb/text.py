@@ -21,6 +21,6 @@ def printable(text: str) -> str:
     >>> printable("a\\x1b[31m\\n")
     'a\\\\x1b[31m\\\\n'
     """
-    # What is printable to Python holds no control, no mark that reorders or hides text, no lone surrogate (which is what
-    # os.fsdecode makes of a byte that is no UTF-8), no separator but the space, no code point without a character.
+    # What is printable to Python holds no control, no mark that reorders or hides text, no lone surrogate (which is
+    # what os.fsdecode makes of a byte that is no UTF-8), no separator but the space, no code point without a character.
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
