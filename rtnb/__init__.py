@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rtnb import accessor, bpf, caps, journal, perf, rt, sched, strace
+from rtnb import accessor, bpf, caps, journal, lives, perf, rt, sched, strace, theory
 from rtnb.recording import Header, Recording, Tables, live_or, load
 
 if TYPE_CHECKING:
@@ -21,12 +21,14 @@ __all__ = [
     "caps",
     "journal",
     "live_or",
+    "lives",
     "load",
     "load_ipython_extension",
     "perf",
     "rt",
     "sched",
     "strace",
+    "theory",
     "unload_ipython_extension",
 ]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from rtnb import bpf, perf, rt, sched, schema, strace
+from rtnb import bpf, lives, perf, rt, sched, schema, strace, theory
 from rtnb.errors import BadInput
 from rtnb.recording import Header, Recording
 
@@ -24,6 +24,8 @@ SUMMARIES = {
     "bpf": bpf.summary,
     "rt_task": rt.summary,
     "sched": sched.summary,
+    "taskset": theory.summary,
+    "lives": lives.summary,
 }
 """A recording's kind to the subject's own summary."""
 

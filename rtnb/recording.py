@@ -46,7 +46,7 @@ class Header:
     engine: str
     """What did the work, in words: "ptrace (C)", "libbpf 1.1", "perf_event_open"."""
     mode: str = "live"
-    """live, or recorded."""
+    """live, recorded, or computed: then no kernel had a part in it."""
     started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     """When it started, UTC, ISO 8601."""
     kernel: str = field(default_factory=lambda: platform.release())
@@ -77,8 +77,8 @@ class Header:
         source = self.source[0].strip() if len(self.source) == 1 else shlex.join(self.source)
         source = "cell" if len(self.source) == 1 and "\n" in source else printable(source)
         source = source if len(source) <= 60 else source[:57] + "..."
-        parts = [self.mode if self.mode == "live" else f"recorded {self.started[:10]}"]
-        parts += [f"{self.kind} {source}".strip(), f"kernel {self.kernel}"]
+        parts = [f"recorded {self.started[:10]}" if self.mode == "recorded" else self.mode]
+        parts += [f"{self.kind} {source}".strip(), *([f"kernel {self.kernel}"] if self.kernel else [])]
         if self.exit_status is not None:
             parts.append(
                 f"exit {self.exit_status}" if self.exit_status >= 0 else f"killed by signal {-self.exit_status}"

@@ -8,9 +8,10 @@ from decimal import Context, Decimal
 
 from rtnb.errors import BadInput
 
-__all__ = ["duration_ns", "in_words", "nanoseconds"]
+__all__ = ["NS", "duration_ns", "in_words", "nanoseconds"]
 
-_NS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+NS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+"""Nanoseconds of each unit that a duration may be written in."""
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|µs|ms|s|m|h)?")
 
 
@@ -28,7 +29,7 @@ def duration_ns(text: str | int | float, *, what: str = "duration", unit: str = 
     if not match or not (match[2] or unit):
         raise BadInput(tried, "not a duration", "write a number with a unit: 200us, 1ms, 5s, 2m")
     # As many digits as the product can have: the default context would round.
-    ns = Context(prec=len(match[1]) + 13).multiply(Decimal(match[1]), Decimal(_NS[match[2] or unit]))
+    ns = Context(prec=len(match[1]) + 13).multiply(Decimal(match[1]), Decimal(NS[match[2] or unit]))
     if ns <= 0:
         raise BadInput(tried, "must be above zero")
     if ns >= 2**63:

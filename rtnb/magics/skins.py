@@ -15,10 +15,10 @@ from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
 from traitlets import Bool, observe
 
-from rtnb import bpf, caps, journal, perf, rt, sched, strace
+from rtnb import bpf, caps, journal, perf, rt, sched, strace, theory
 from rtnb.errors import BadRecording
 from rtnb.magics import view
-from rtnb.magics.arguments import command, parse, recorded, whole, word
+from rtnb.magics.arguments import command, parse, recorded, variable, whole, word
 from rtnb.magics.call import Call
 from rtnb.magics.cell import Cell
 from rtnb.magics.present import Caption, bar
@@ -27,7 +27,14 @@ from rtnb.recording import Recording, live_or, load_header, renew
 
 __all__ = ["LIBRARY", "RtnbMagics"]
 
-LIBRARY = {"strace": strace.run, "perf_stat": perf.stat, "bpf": bpf.run, "rt_task": rt.run, "sched": sched.run}
+LIBRARY = {
+    "strace": strace.run,
+    "perf_stat": perf.stat,
+    "bpf": bpf.run,
+    "rt_task": rt.run,
+    "sched": sched.run,
+    "taskset": theory.taskset,
+}
 """The library function behind each magic; its keywords are the magic's options."""
 
 
@@ -179,6 +186,35 @@ class RtnbMagics(Magics):  # type: ignore[misc]
         return self._show(args, Call("sched", sched.run, **_options(sched.run, args)))
 
     @no_var_expand
+    @cell_magic
+    @magic_arguments()
+    @argument("name", nargs="?", type=variable, help="bind the TaskSet to this variable")
+    @argument("--policy", metavar="POLICY", type=word, default="fp", help="fp: in the rows' order; rm, dm, edf; llf")
+    @argument("--cpus", metavar="N", type=whole, default=1, help="on so many CPUs")
+    @argument("--protocol", metavar="P", type=word, help="of the critical sections: pip, pcp, icpp, npp, none")
+    @argument("--unit", metavar="UNIT", type=word, default="", help="what bare numbers count: ms")
+    @argument("--simulate", action="store_true", help="return the simulated jobs instead of the tests")
+    @argument("--until", metavar="T", type=word, help="simulate up to there (default: the hyperperiod)")
+    @recorded
+    def taskset(self, line: str, cell: str) -> Any:
+        """Test a task set, a row a task (name C T D ...): what each test says, and the response times.
+
+        Example::
+
+            %%taskset ts --policy rm
+            name     C    T
+            sensor   1ms  4ms
+            control  2ms  6ms
+            log      3ms  20ms
+        """
+        args = parse(self.taskset, line)
+        call = Call("taskset", theory.taskset, cell, **_options(theory.taskset, args))
+        found = self._show(args, call)
+        if args.name and not args.code:
+            self.shell.user_ns[args.name] = theory.TaskSet(cell, unit=args.unit)
+        return found
+
+    @no_var_expand
     @line_magic
     @magic_arguments()
     @argument(
@@ -224,7 +260,7 @@ class RtnbMagics(Magics):  # type: ignore[misc]
         if args.output:
             self.shell.user_ns[args.output] = recording
         display(Caption(recording.header))
-        if args.save and recording.header.mode == "live":
+        if args.save and recording.header.mode != "recorded":
             recording.save(args.save)
         return recording
 

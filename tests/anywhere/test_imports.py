@@ -16,8 +16,10 @@ ROOT = Path(rtnb.__file__).parent
 
 # A layer may import those after it in this list, and nothing in its own row but itself.
 LAYERS = [
-    {"__init__", "__main__", "accessor", "magics", "widgets", "teach"},
+    {"__init__", "__main__", "accessor", "magics", "teach"},
+    {"widgets"},
     {"plots"},
+    {"lives"},
     {"rt", "theory", "strace", "perf", "bpf", "storage"},
     {"sched"},
     {"command", "recording", "caps", "journal"},

@@ -19,15 +19,17 @@ from rtnb.magics.skins import LIBRARY
 from rtnb.recording import Header, Recording
 
 SHARED = {"help", "or_", "save", "output", "code"}
-VIEWS = {"summary_only", "histogram", "json"}
-"""Options that choose what is shown of the recording, not what is run."""
+VIEWS = {"summary_only", "histogram", "json", "name"}
+"""Options that choose what is shown or kept of the recording, not what is run."""
+CELLS = {"source", "job", "namespace", "tasks"}
+"""Keywords that are the cell itself, or come with it."""
 
 
 @pytest.mark.parametrize("magic", LIBRARY)
 def test_options_are_the_librarys_keywords(magic: str) -> None:
     parser = getattr(RtnbMagics, magic).parser
     options = {action.dest for action in parser._actions} - SHARED - VIEWS
-    keywords = set(inspect.signature(LIBRARY[magic]).parameters) - {"source", "progress", "job", "namespace"}
+    keywords = set(inspect.signature(LIBRARY[magic]).parameters) - CELLS - {"progress"}
     assert options == keywords
 
 
@@ -51,7 +53,7 @@ def test_a_body_is_at_most_15_lines_without_loop_open_or_system_call(magic: str)
 
 def test_every_magic_answers_a_bad_option_in_one_line(shell: InteractiveShell) -> None:
     for magic in (*LIBRARY, "rtnb"):
-        kind, body = ("cell", ["x"]) if magic == "bpf" else ("line", [])
+        kind, body = ("cell", ["x"]) if magic in ("bpf", "taskset") else ("line", [])
         run = getattr(shell, f"run_{kind}_magic")
         with pytest.raises(UsageError, match=r"nonsense|required"):
             run(magic, "--nonsense", *body)
@@ -131,6 +133,7 @@ def test_option_values_may_name_a_variable_and_commands_are_to_the_letter(shell:
         ("%perf_stat -e page-f", "page-faults"),
         ("%rt_task --policy f", "fifo"),
         ("%rtnb d", "doctor"),
+        ("%%taskset --policy e", "edf"),
     ],
 )
 def test_completion(shell: InteractiveShell, line: str, expected: str) -> None:

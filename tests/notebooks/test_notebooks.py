@@ -64,7 +64,7 @@ def test_outputs_are_stored_and_light(name: str) -> None:
 @pytest.mark.parametrize("name", [book.name for book in NOTEBOOKS])
 def test_live(name: str) -> None:
     assert f"{_cells(name)} passed" in _nbval(sys.executable, ROOT / "notebooks", name)
-    assert {mode for _, mode in _captions(sys.executable, ROOT / "notebooks", name)} == {"live"}
+    assert {mode for _, mode in _captions(sys.executable, ROOT / "notebooks", name)} <= {"live"}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: MIT
+"""Does the utilisation alone tell that a set fits? What it must not exceed, and two bounds for rate-monotonic sets.
+
+The bounds are compared exactly: U <= n (2^(1/n) - 1) as (1 + U/n)^n <= 2. A bound shows no instant and no job; where
+there is a witness, it is the task that decides.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from itertools import accumulate, pairwise
+from typing import Any
+
+from rtnb.errors import BadInput
+from rtnb.theory.response.terms import terms
+from rtnb.theory.taskset import TaskSet
+from rtnb.theory.verdict import Verdict, Witness
+
+__all__ = ["hyperbolic", "liu_layland", "liu_layland_bound", "utilisation"]
+
+_LONGEST = 10**12
+"""The denominator of a fraction that is still told beside its decimals, at most."""
+
+
+def utilisation(ts: TaskSet, cpus: int = 1) -> Verdict:
+    """U <= the number of CPUs: without it no algorithm meets all deadlines. Necessary. Raises BadInput.
+
+    >>> print(utilisation(TaskSet(C=[2, 3], T=[4, 5])))
+    utilisation: U = 11/10 = 1.1 <= 1: fails, not schedulable; every 20 there is work for 22
+    """
+    if type(cpus) is not int or cpus < 1:
+        raise BadInput(f"cpus {cpus}", "a whole number from 1 on")
+    passed = cpus >= ts.U
+    H = ts.hyperperiod
+    known = not passed and H <= _LONGEST
+    witness = Witness(f"every {ts.words(H)} there is work for {ts.words(_whole(ts.U * H))}", H) if known else None
+    return Verdict(ts, "utilisation", "necessary", passed, f"U = {_number(ts.U, cpus)} <= {cpus}", witness)
+
+
+def liu_layland_bound(n: int) -> float:
+    """n (2^(1/n) - 1): up to this utilisation n rate-monotonic tasks with D = T meet their deadlines. Raises BadInput.
+
+    Liu & Layland, "Scheduling algorithms for multiprogramming in a hard-real-time environment", JACM 20(1), 1973.
+
+    >>> liu_layland_bound(3)
+    0.7797631496846193
+    """
+    if type(n) is not int or n < 1:
+        raise BadInput(f"{n} tasks", "a whole number from 1 on")
+    return n * math.expm1(math.log(2) / n)
+
+
+def liu_layland(ts: TaskSet, blocking: Any = None) -> Verdict:
+    """U <= n (2^(1/n) - 1), for rate-monotonic tasks. Sufficient.
+
+    With `blocking` (a protocol of rtnb.theory.blocking, or a time for each task in list order), for each task i of
+    the n: the utilisation of it and those above, and B_i / T_i, <= i (2^(1/i) - 1): Sha, Rajkumar & Lehoczky,
+    "Priority inheritance protocols", IEEE Transactions on Computers 39(9), 1990, theorem 16.
+
+    The bound presumes rate-monotonic priorities, no jitter, and D = T (a later deadline does no harm). Raises
+    BadInput for another set, of which it says nothing.
+
+    >>> print(liu_layland(TaskSet(C=[3, 3, 5], T=[7, 12, 20])))
+    Liu-Layland: U = 13/14 = 0.9286 <= 0.7798 = 3 (2^(1/3) - 1): fails, cannot tell
+    >>> liu_layland(TaskSet(C=[5, 10, 20], T=[30, 60, 100]), blocking=[8, 6, 0]).inequality
+    'U + B/T: t1 13/30 = 0.4333 <= 1, t2 13/30 = 0.4333 <= 0.8284, t3 8/15 = 0.5333 <= 0.7798'
+    """
+    _check_rate_monotonic(ts, "liu_layland")
+    if blocking is not None:
+        return _blocked(ts, blocking)
+    n = len(ts)
+    bound = _bound(n, ts.U)
+    told = f"U = {_number(ts.U, float(bound))} <= {bound}" + (f" = {n} (2^(1/{n}) - 1)" if n > 1 else "")
+    return Verdict(ts, "Liu-Layland", "sufficient", _below(ts.U, n), told)
+
+
+def hyperbolic(ts: TaskSet) -> Verdict:
+    """The product of all 1 + C/T <= 2, for rate-monotonic tasks: it accepts what Liu and Layland's bound does, and
+    more. Sufficient.
+
+    It presumes rate-monotonic priorities, no jitter, and D = T or later. Raises BadInput for another set. Bini,
+    Buttazzo & Buttazzo, "Rate monotonic analysis: the hyperbolic bound", IEEE Transactions on Computers 52(7), 2003.
+
+    >>> print(hyperbolic(TaskSet(C=[2, 2, 2], T=[6, 8, 12])))
+    hyperbolic: product of 1 + C/T = 35/18 = 1.944 <= 2: holds, schedulable
+    """
+    _check_rate_monotonic(ts, "hyperbolic")
+    product = math.prod(1 + task.U for task in ts)
+    told = f"product of 1 + C/T = {_number(Fraction(product), 2)} <= 2"
+    return Verdict(ts, "hyperbolic", "sufficient", product <= 2, told)
+
+
+def _check_rate_monotonic(ts: TaskSet, tried: str) -> None:
+    """The order is rate monotonic, and what the bound does not know of is not there. Raises BadInput."""
+    for task in ts:
+        if task.D < task.T:
+            why = f"it presumes D = T, and {task.name} has D {ts.words(task.D)} < T {ts.words(task.T)}"
+            raise BadInput(tried, why, "response_times(ts) is exact for any deadline")
+        if task.jitter:
+            raise BadInput(tried, f"it knows no jitter, and {task.name} has some", "response_times(ts) knows it")
+    for above, below in pairwise(ts[at] for at in ts.order):
+        if above.T > below.T:
+            why = f"it presumes rate-monotonic priorities, and {above.name} is above {below.name}, whose T is less"
+            raise BadInput(tried, why, "rate_monotonic(ts) has them; response_times(ts) is exact for any order")
+
+
+def _blocked(ts: TaskSet, blocking: Any) -> Verdict:
+    B = terms(ts, blocking)
+    sums = list(accumulate(ts[at].U for at in ts.order))
+    told, failed, tightest = [], "", (2.0, "")
+    for n, (at, U) in enumerate(zip(ts.order, sums, strict=True), 1):
+        name, term = ts[at].name, B[at]
+        if term is None:
+            told.append(f"{name} unbounded > {_bound(n, U)}")
+            failed = failed or name
+            continue
+        total = U + Fraction(term) / ts[at].T
+        passed, bound = _below(total, n), _bound(n, total)
+        told.append(f"{name} {_number(total, float(bound))} {'<=' if passed else '>'} {bound}")
+        failed = failed or ("" if passed else name)
+        tightest = min(tightest, (liu_layland_bound(n) - float(total), name))
+    words = f"{failed} is the first that is above its bound" if failed else f"{tightest[1]} is the closest to its bound"
+    witness = Witness(words, task=failed or tightest[1])
+    return Verdict(ts, "Liu-Layland", "sufficient", not failed, f"U + B/T: {', '.join(told)}", witness)
+
+
+def _below(U: Fraction, n: int) -> bool:
+    """Is U <= n (2^(1/n) - 1)? Exactly; floats tell wherever they can, as the power has a great many digits."""
+    if n <= U:
+        return n == 1 and U == 1
+    beyond = n * math.log1p(float(U) / n) - math.log(2)
+    return beyond < 0 if abs(beyond) > 1e-9 else (1 + U / n) ** n <= 2
+
+
+def _bound(n: int, U: Fraction) -> str:
+    """The bound for n tasks, in so many digits that it differs from U."""
+    bound = liu_layland_bound(n)
+    return "1" if n == 1 else f"{bound:.{_digits(U, bound)}g}"
+
+
+def _digits(x: Fraction, y: float) -> int:
+    """Four, or as many more as show that the two numbers differ."""
+    return next((n for n in range(4, 16) if f"{float(x):.{n}g}" != f"{y:.{n}g}"), 4)
+
+
+def _number(x: Fraction, beside: float) -> str:
+    """A fraction and its decimals; those alone where it is long."""
+    if x.denominator == 1:
+        return str(x)
+    decimals = f"{float(x):.{_digits(x, beside)}g}"
+    return f"{x} = {decimals}" if x.denominator <= _LONGEST else decimals
+
+
+def _whole(x: Fraction) -> int | Fraction:
+    return x.numerator if x.denominator == 1 else x

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+"""What is a time to the theory? A whole number or a fraction, with or without a unit; never a float."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from decimal import Decimal
+from fractions import Fraction
+from numbers import Rational
+from typing import Any
+
+from rtnb.errors import BadInput
+from rtnb.text import printable
+from rtnb.units import NS, in_words
+
+__all__ = ["Time", "exact", "fraction", "in_ticks", "ticks", "words"]
+
+Time = int | Fraction
+"""Of a set whose times have a unit, nanoseconds."""
+_TIME = re.compile(r"(\d+(?:\.\d+)?(?:/\d+)?)\s*([a-zµ]*)")
+_MOST_DIGITS = 40
+
+
+def exact(value: Any, what: str, unit: str = "") -> tuple[Time, str]:
+    """A time as given, exactly, and its unit: "ns" for `2ms`, "" for 2, `7/3`, `0.1` (also the float: one tenth).
+
+    A bare number counts in `unit`, if one is given. Raises BadInput, for a time below zero too.
+
+    >>> exact("2ms", "C"), exact("7/3", "C"), exact(0.1, "C")
+    ((2000000, 'ns'), (Fraction(7, 3), ''), (Fraction(1, 10), ''))
+    """
+    if type(value) is int and value >= 0:  # as nearly always
+        return (value * NS[unit], "ns") if unit else (value, "")
+    if isinstance(value, Rational) and not isinstance(value, bool):
+        text = f"{int(value.numerator)}/{int(value.denominator)}"
+    elif isinstance(value, float | Decimal):
+        text = f"{Decimal(repr(float(value))) if isinstance(value, float) else value:f}"
+    else:
+        text = " ".join(str(value).split())
+    match = _TIME.fullmatch(text)
+    tried = f"{what} {printable(str(value))[:40]}"
+    if not match or (match[2] and match[2] not in NS) or len(match[1]) > _MOST_DIGITS:
+        below = text.startswith("-")
+        hint = "" if below else "write 3, 7/3, 0.5, or a number with a unit: 200us, 2ms"
+        raise BadInput(tried, "a time is not below zero" if below else "not a time", hint)
+    named = match[2] or unit
+    try:
+        number = fraction(Fraction(*map(Fraction, match[1].split("/"))) * (NS[named] if named else 1))
+    except ZeroDivisionError:
+        raise BadInput(tried, "not a time: it divides by zero") from None
+    return number, "ns" if named else ""
+
+
+def fraction(value: Time) -> Time:
+    """The same number, as an int where it is whole."""
+    return value.numerator if value.denominator == 1 else value
+
+
+def words(time: Time | None, unit: str = "") -> str:
+    """A time for people: exactly, where the set's times are numbers; in three digits, where they are nanoseconds.
+
+    >>> words(Fraction(7, 3)), words(2_000_000, "ns"), words(None)
+    ('7/3', '2 ms', 'none')
+    """
+    if time is None:
+        return "none"
+    return in_words(float(time)) if unit else str(time)
+
+
+def ticks(times: Iterable[Time]) -> int:
+    """How many ticks a unit of time needs, so that each of these times is a whole number of them.
+
+    >>> ticks([1, Fraction(7, 3), Fraction(1, 4)])
+    12
+    """
+    return math.lcm(*{time.denominator for time in times})
+
+
+def in_ticks(time: Time, per_unit: int) -> int:
+    """A time in ticks, of which a unit of time has so many. Exact: it must be a whole number of them."""
+    found = time * per_unit
+    if found.denominator != 1:
+        raise ValueError(f"{time} is no whole number of 1/{per_unit}")
+    return int(found)

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MIT
+"""Who should be above whom? The orders by period and by deadline, and Audsley's, which finds one if there is any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from rtnb.errors import BadInput
+from rtnb.theory.exact import Time, fraction, in_ticks, ticks
+from rtnb.theory.response.level import Level, loads, worst
+from rtnb.theory.response.terms import terms
+from rtnb.theory.taskset import TaskSet
+
+__all__ = ["Assignment", "Tried", "audsley", "deadline_monotonic", "rate_monotonic"]
+
+
+def rate_monotonic(ts: TaskSet) -> TaskSet:
+    """The set with the shortest period on top; of equal ones, the first in the list.
+
+    Optimal for D = T with no offsets, jitter or blocking: Liu & Layland, JACM 20(1), 1973.
+
+    >>> [task.priority for task in rate_monotonic(TaskSet(C=[2, 1, 1], T=[9, 5, 9]))]
+    [2, 1, 3]
+    """
+    return ts.with_priorities(sorted(range(len(ts)), key=lambda at: ts[at].T))
+
+
+def deadline_monotonic(ts: TaskSet) -> TaskSet:
+    """The set with the shortest deadline on top; of equal ones, the first in the list.
+
+    Optimal for D <= T with no offsets, jitter or blocking: Leung & Whitehead, "On the complexity of fixed-priority
+    scheduling of periodic, real-time tasks", Performance Evaluation 2(4), 1982.
+
+    >>> [task.priority for task in deadline_monotonic(TaskSet(C=[1, 1], T=[5, 9], D=[5, 4]))]
+    [2, 1]
+    """
+    return ts.with_priorities(sorted(range(len(ts)), key=lambda at: ts[at].D))
+
+
+class Tried(NamedTuple):
+    """A task tried at a level (1 is the highest), below all that have no level yet: its R there, and whether R <= D."""
+
+    level: int
+    task: str
+    R: Time | None
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What Audsley's algorithm found: the set with its new priorities, or None, and what was tried. True if found."""
+
+    taskset: TaskSet | None
+    steps: tuple[Tried, ...]
+
+    def __bool__(self) -> bool:
+        return self.taskset is not None
+
+    def __str__(self) -> str:
+        if self.taskset is None:
+            level = self.steps[-1].level
+            tried = ", ".join(step.task for step in self.steps if step.level == level)
+            return f"no order: at level {level} each of {tried} would miss its deadline"
+        return " > ".join(self.taskset[at].name for at in self.taskset.order)
+
+
+def audsley(ts: TaskSet, *, preemptive: bool = True, blocking: Any = None) -> Assignment:
+    """Priorities under which all deadlines are met, if there are any: some task must do at the lowest level, below all
+    the others; then one of the rest at the next; and so on. Each is tested with `response_times`: any deadline,
+    jitter; with or without preemption.
+
+    A level tries the tasks from the lowest priority up that they have: a set that is schedulable keeps its order.
+    `blocking`: a time for each task in list order, that is the same at each level. Raises BadInput for a protocol,
+    whose blocking depends on the order. Audsley, "On priority assignment in fixed priority scheduling", Information
+    Processing Letters 79(1), 2001 (report YCS 164, 1991).
+
+    >>> found = audsley(TaskSet(C=[3, 3], T=[9, 5]))
+    >>> print(found)
+    t2 > t1
+    >>> found.steps[:2]
+    (Tried(level=2, task='t2', R=6, passed=False), Tried(level=2, task='t1', R=9, passed=True))
+    """
+    if isinstance(blocking, str):
+        why = f"the blocking of {blocking} depends on the order, which is looked for"
+        raise BadInput("audsley", why, "give a time for each task, or try rate_monotonic(ts), deadline_monotonic(ts)")
+    test = _tester(ts, preemptive, blocking)
+    above, steps = list(ts.order), list[Tried]()
+    below: list[int] = []
+    while above:
+        for at in reversed(above):
+            others = [other for other in above if other != at]
+            R, passed = test(others, at, below)
+            steps.append(Tried(len(above), ts[at].name, R, passed))
+            if passed:
+                above, below = others, [at, *below]
+                break
+        else:
+            return Assignment(None, tuple(steps))
+    return Assignment(ts.with_priorities(below), tuple(steps))
+
+
+def _tester(
+    ts: TaskSet, preemptive: bool, blocking: Any
+) -> Callable[[list[int], int, list[int]], tuple[Time | None, bool]]:
+    """The test of a task below some and above others, by their places: its R, and whether it is in time."""
+    B = terms(ts, blocking)
+    per_unit = ticks([ts.from_ticks(1), *(time for time in B if time)])
+    C, T, D, J = ([in_ticks(getattr(task, field), per_unit) for task in ts] for field in ("C", "T", "D", "jitter"))
+    waits = [None if time is None else in_ticks(time, per_unit) for time in B]
+
+    def test(above: list[int], at: int, below: list[int]) -> tuple[Time | None, bool]:
+        whole = loads([C[each] for each in [*above, at]], [T[each] for each in [*above, at]])[-1]
+        wait = waits[at]
+        if wait is None or whole > 0:
+            return None, False
+        if not preemptive:
+            wait = max([wait, *(C[each] for each in below)])
+        others = [(C[each], T[each], J[each]) for each in above]
+        found = worst(Level(ts[at].name, C[at], T[at], D[at], J[at], wait, others, whole, preemptive)).R
+        R = None if found is None else fraction(Fraction(found, per_unit))
+        return R, found is not None and found <= D[at]
+
+    return test

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: MIT
+"""How long does one task take, at worst, below those above it? The busy period of its level, job by job, in ticks.
+
+Time 0 is the critical instant: every task above is released with all the jitter it has, and what blocks has just begun.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import accumulate
+from math import lcm
+from operator import truediv
+from typing import NamedTuple
+
+from rtnb.errors import BadInput
+
+__all__ = ["Level", "Worst", "first_miss", "jobs", "loads", "steps", "worst"]
+
+MOST = 10_000_000
+"""The terms of the recurrence that are added up for a task, at most: half a second."""
+_COST = 10
+"""A step costs as much as so many terms, beside those that it adds up."""
+
+
+class Level(NamedTuple):
+    """A task in ticks, and those above it. `load`: whether the utilisation of them all is below (-1), at or above 1."""
+
+    name: str
+    C: int
+    T: int
+    D: int
+    J: int
+    B: int | None
+    above: list[tuple[int, int, int]]
+    """C, T and jitter of each."""
+    load: int
+    preemptive: bool = True
+    late: bool = True
+    """Whether any of those above has jitter."""
+
+
+class Worst(NamedTuple):
+    """The largest response time (None: unbounded), jitter included, of which job, which is done at `end`; and the
+    first job that misses its deadline, with its deadline and its end, if known.
+    """
+
+    R: int | None
+    job: int = 1
+    end: int = 0
+    missed: tuple[int, int, int | None] | None = None
+    first: int = 0
+    """When the first job is done."""
+
+
+def loads(C: list[int], T: list[int]) -> list[int]:
+    """Of each first n tasks: is the sum of C / T below 1 (-1), 1 (0), or above (1)? Exactly."""
+    near = accumulate(map(truediv, C, T))
+    return [_load(C[:n], T[:n]) if abs(U - 1) < 1e-6 else -1 if U < 1 else 1 for n, U in enumerate(near, 1)]
+
+
+def _load(C: list[int], T: list[int]) -> int:
+    """Where a float does not tell."""
+    U = sum(map(Fraction, C, T))
+    return (U > 1) - (U < 1)
+
+
+def worst(level: Level, start: int = 0) -> Worst:
+    """The longest response of the jobs of the busy period. The first one's wait lasts to `start` at least.
+
+    Raises BadInput where the busy period is too long to look at.
+    """
+    if level.B is None:
+        return Worst(None, missed=(1, level.D - level.J, None))
+    if level.load > 0:
+        return Worst(None, missed=first_miss(level))
+    if level.preemptive:
+        first, _ = _least(level, level.B + level.C, max(start, level.B + level.C), MOST)
+        R = first + level.J
+        if R <= level.T:  # as nearly always: the second job finds nothing of the first one's busy period
+            return Worst(R, 1, first, (1, level.D - level.J, first) if R > level.D else None, first)
+        start = first
+    R, worst_job, end, first = -1, 1, 0, 0
+    missed = None
+    for job, done in jobs(level, start):
+        first = first or done
+        took = done + level.J - (job - 1) * level.T
+        if took > R:
+            R, worst_job, end = took, job, done
+        if took > level.D and missed is None:
+            missed = job, done - took + level.D, done
+    return Worst(R, worst_job, end, missed, first)
+
+
+def jobs(level: Level, start: int = 0) -> Iterator[tuple[int, int]]:
+    """The jobs of the busy period of a level whose load is at most 1, each with the instant when it is done.
+
+    Without preemption the period may go on after a job's end, when another waits (Davis et al. 2007). At a load of 1
+    it may never end; all is then the same a hyperperiod later.
+    """
+    most, after = _jobs_at_most(level), _after(level)
+    base = (level.B or 0) + level.C - after
+    wait = _waiting(level)
+    w, left, job = max(base, start), MOST, 1
+    while True:
+        w, left = _least(wait, base, w, left)
+        yield job, w + after
+        if job == most or (level.preemptive and w + level.J <= job * level.T):
+            return
+        job, base, w = job + 1, base + level.C, w + level.C
+
+
+def _after(level: Level) -> int:
+    """What a job still has to do when it can no longer be kept waiting."""
+    return 0 if level.preemptive else level.C
+
+
+def _waiting(level: Level) -> Level:
+    """The level, for how long a job of it waits. One that cannot be preempted waits also for what is released at the
+    very instant when it would start; where something blocks, a little before, that instant is past what counts.
+    """
+    if level.preemptive or level.B:
+        return level
+    return level._replace(above=[(C, T, J + 1) for C, T, J in level.above], late=True)
+
+
+def _jobs_at_most(level: Level) -> int:
+    """After how many jobs the busy period is over, or all is as it was before; -1: the jobs themselves will tell."""
+    if level.load == 0:
+        return lcm(level.T, *(T for _, T, _ in level.above)) // level.T
+    if level.preemptive:
+        return -1
+    every = level._replace(above=[*level.above, (level.C, level.T, level.J)], late=True)
+    end, _ = _least(every, level.B or 0, (level.B or 0) + level.C, MOST)
+    return -(-(end + level.J) // level.T)
+
+
+def _demand(level: Level, base: int, w: int) -> int:
+    """The work before w: `base`, and that of the jobs of those above."""
+    for C, T, J in level.above:
+        base -= (-w - J) // T * C
+    return base
+
+
+def _least(level: Level, base: int, w: int, left: int) -> tuple[int, int]:
+    """The first w, from a lower bound of it on, at which all the work before w is done; and what is left of `left`."""
+    above, cost = level.above, len(level.above) + _COST
+    if level.late:
+        while left > 0:
+            found = base
+            for C, T, J in above:
+                found -= (-w - J) // T * C
+            if found == w:
+                return w, left - cost
+            w, left = found, left - cost
+    while left > 0:
+        found, ago = base, -w
+        for C, T, _ in above:
+            found -= ago // T * C
+        if found == w:
+            return w, left - cost
+        w, left = found, left - cost
+    raise _too_long(level)
+
+
+def _too_long(level: Level) -> BadInput:
+    why = f"its busy period is not over after {MOST} terms: the tasks leave almost nothing of the CPU"
+    return BadInput(f"response time of {level.name}", why, "take coarser times, or less C")
+
+
+def first_miss(level: Level) -> tuple[int, int, None] | None:
+    """Of a level that asks for more than there is: the first job that misses, and its deadline. None: too far off."""
+    for job, due, _, found in _overloaded(level):
+        if found > due:
+            return job, due + _after(level), None
+    return None
+
+
+def _overloaded(level: Level) -> Iterator[tuple[int, int, int, int]]:
+    """The steps up to the first miss: the job, by when its wait is to be over, the length tried, the work found."""
+    level = _waiting(level)
+    base = w = (level.B or 0) + level.C - _after(level)
+    job, due = 1, level.D - level.J - _after(level)
+    for _ in range(MOST // 2 // (len(level.above) + _COST)):
+        found = _demand(level, base, w)
+        yield job, due, w, found
+        if found > due:
+            return
+        if found == w:
+            job, due, base, found = job + 1, due + level.T, base + level.C, w + level.C
+        w = found
+
+
+def steps(level: Level) -> Iterator[tuple[int, int, int]]:
+    """What the recurrence does: the job, the length that was tried, and the work found there. A job's last two agree.
+
+    The first begins at C + B, the next ones where the one before was done, plus C. Without preemption a length is
+    that of the wait, after which there is C to do.
+    """
+    if level.B is None:
+        return
+    if level.load > 0:
+        yield from ((job, w, found) for job, _, w, found in _overloaded(level))
+        return
+    wait, after = _waiting(level), _after(level)
+    base = w = level.B + level.C - after
+    for job, done in jobs(level):
+        found = -1
+        while found != w:
+            w = found if found >= 0 else w
+            found = _demand(wait, base, w)
+            yield job, w, found
+        base, w = base + level.C, done - after + level.C
