@@ -10,8 +10,9 @@ from fractions import Fraction
 from typing import Any
 
 from rtnb import rt, sched
-from rtnb.errors import BadInput, NotSupported, closest
+from rtnb.errors import BadInput, NotSupported
 from rtnb.sched.admission.facts import online
+from rtnb.theory.deadlock import protocol_of
 from rtnb.theory.exact import Time, exact, fraction
 from rtnb.theory.ladder import assigned
 from rtnb.theory.task import Section, Task
@@ -29,7 +30,6 @@ SHARE = Fraction(95, 100)
 """What real-time tasks may have of a CPU: the kernel keeps the rest for others."""
 MUTEXES = {"none": "none", "pip": "inherit", "icpp": "protect"}
 """Each protocol of the theory that Linux has, and the mutex that follows it."""
-ALIASES = {"inherit": "pip", "protect": "icpp", "immediate": "icpp", "ceiling": "pcp"}
 _WITHOUT = {
     "pcp": "Linux has no mutex with the original ceiling protocol",
     "npp": "Linux has no mutex that keeps a thread from being preempted",
@@ -142,12 +142,10 @@ def _task(task: Task, spec: sched.Spec, load: list[rt.Step], late: str) -> rt.Ta
 
 def _protocol(protocol: str, policy: str) -> str:
     """The theory's name of it. Raises NotSupported for one that Linux has not."""
-    name = ALIASES.get(protocol, protocol)
+    name = protocol_of(protocol)
     hint = "run it with pip or icpp, and simulate this one"
     if name in _WITHOUT:
         raise NotSupported(f"run under {protocol}", _WITHOUT[name], hint)
-    if name not in MUTEXES:
-        raise BadInput(f"protocol {protocol!r}", "there is no such one", closest(str(protocol), MUTEXES) or hint)
     if name == "icpp" and policy == "edf":
         why = "a mutex's ceiling is a FIFO priority, and a task under SCHED_DEADLINE has none"
         raise NotSupported(f"run under {protocol}", why, "run it with pip, and simulate this one")

@@ -185,9 +185,9 @@ def _one(name: str, cpus: int) -> Test:
     tests: dict[str, Test] = {
         "ll": lambda ts: bounds.liu_layland(priorities.rate_monotonic(ts)),
         "hyperbolic": lambda ts: bounds.hyperbolic(priorities.rate_monotonic(ts)),
-        "fp": response.response_times,
-        "rm": lambda ts: response.response_times(priorities.rate_monotonic(ts)),
-        "dm": lambda ts: response.response_times(priorities.deadline_monotonic(ts)),
+        "fp": response.fits,
+        "rm": lambda ts: response.fits(priorities.rate_monotonic(ts)),
+        "dm": lambda ts: response.fits(priorities.deadline_monotonic(ts)),
         "edf": schedulable_edf,
         "density": edf.edf_density,
     }

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from rtnb.errors import BadInput, closest
 from rtnb.theory.exact import Time, fraction
 from rtnb.theory.multiprocessor import check_cpus
+from rtnb.theory.response import fits
 from rtnb.theory.taskset import TaskSet
 from rtnb.theory.verdict import Verdict, Witness
 
@@ -94,7 +95,7 @@ def partition(ts: TaskSet, cpus: int, fit: str = "first", order: str = "decreasi
     for task in ts:
         if task.cpu is not None and task.cpu >= cpus:
             raise BadInput(f"partition, task {task.name}", f"there is no cpu {task.cpu}", f"CPUs are 0 to {cpus - 1}")
-    bins, unplaced, steps = _pack(ts, cpus, fit, order, schedulable_edf if test == "edf" else _schedulable_fp)
+    bins, unplaced, steps = _pack(ts, cpus, fit, order, schedulable_edf if test == "edf" else fits)
     where = {at: cpu for cpu, places in enumerate(bins) for at in places}
     placed = ts._of((replace(task, cpu=where.get(at, task.cpu)) for at, task in enumerate(ts)), ts.unit)
     numbers = tuple(tuple(at + 1 for at in sorted(places)) for places in bins)
@@ -147,12 +148,6 @@ def schedulable_edf(ts: TaskSet) -> bool:
     from rtnb.theory.demand import qpa
 
     return bool(qpa(ts))
-
-
-def _schedulable_fp(ts: TaskSet) -> bool:
-    from rtnb.theory.response import response_times
-
-    return bool(response_times(ts))
 
 
 def lopez_bound(cpus: int, largest: Time) -> Fraction:

@@ -174,7 +174,7 @@ def test_protocols_become_mutexes_or_are_refused() -> None:
             mutexes(missing)
     with pytest.raises(NotSupported, match="SCHED_DEADLINE has none"):
         mutexes("icpp", "edf")
-    with pytest.raises(BadInput, match="no such one"):
+    with pytest.raises(BadInput, match="there is none of that name"):
         mutexes("pipp")
 
 

@@ -16,8 +16,9 @@ from response_time_analysis import fp, model
 
 from rtnb.errors import BadInput
 from rtnb.theory.bounds import hyperbolic, liu_layland, liu_layland_bound, utilisation
+from rtnb.theory.generate import generate
 from rtnb.theory.priorities import Tried, audsley, deadline_monotonic, rate_monotonic
-from rtnb.theory.response import response_times
+from rtnb.theory.response import fits, response_times
 from rtnb.theory.taskset import TaskSet
 from rtnb.theory.timedemand import time_demand
 from rtnb.theory.verdict import Verdict
@@ -296,8 +297,8 @@ def test_what_would_take_for_ever_is_refused() -> None:
         response_times(ts)
     for slow in (TaskSet(C=[1], T=[10], jitter=10**15), TaskSet(C=[1, 1], T=[10, 20], jitter=[0, 10**15])):
         for preemptive in (True, False):
-            with pytest.raises(BadInput, match="its busy period is not over"):
-                response_times(slow, preemptive=preemptive)
+            late = response_times(slow, preemptive=preemptive)
+            assert (late.passed, late.R[-1]) == (False, None)  # what its first job misses is known
     many = response_times(TaskSet(C=[1], T=[10]), blocking=[10**7 - 10**6])
     assert many.passed is False
     with pytest.raises(BadInput, match="there are more than 300000"):
@@ -639,3 +640,28 @@ def test_times_that_are_fractions_change_nothing_but_their_size() -> None:
         whole = response_times(TaskSet(**made))
         assert tuple(None if R is None else R * scale for R in whole.R) == response_times(small).R
         assert response_times(small).iterates["t4"][0] == [scale * t for t in whole.iterates["t4"][0]]
+
+
+def test_fits_says_what_the_response_times_say() -> None:
+    rng, said = random.Random(31), []
+    for _ in range(3000):
+        n = rng.randint(1, 5)
+        T = [rng.randint(2, 20) for _ in range(n)]
+        D = [max(1, t + rng.randint(-t // 2, t // 2)) for t in T]
+        ts = TaskSet(C=[rng.randint(1, max(1, t // n)) for t in T], T=T, D=D, jitter=[rng.randint(0, 3) for _ in T])
+        said.append(fits(ts))
+        assert said[-1] == response_times(ts).passed
+    assert 500 < sum(said) < 2500
+
+
+def test_a_miss_is_told_where_the_busy_period_is_too_long_to_look_at() -> None:
+    """U is so near 1 that the largest response time is far off; the first job is late already."""
+    ts = rate_monotonic(generate(8, 1.0, seed=70, periods=(10_000, 1_000_000)))
+    verdict = response_times(ts)
+    assert ts.U < 1
+    assert (verdict.passed, verdict.R[3], fits(ts)) == (False, None, False)
+    assert "t4 more > " in verdict.inequality
+    last = response_times(ts.with_(D=[700_000 if task.name == "t5" else task.D for task in ts]))
+    assert last.witness is not None
+    assert last.witness.task == "t4"
+    assert "its busy period is very long" in last.witness.words

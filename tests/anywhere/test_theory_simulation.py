@@ -412,22 +412,21 @@ def test_chained_blocking_under_inheritance_and_none_of_it_under_ceilings() -> N
     assert all(len(found) <= 1 for protocol, found in by.items() if protocol != "pip")
 
 
-def test_inheritance_is_transitive() -> None:
-    ts = TaskSet(
-        """
-        name C offset T  sections
-        H    2 4      99 A@1:1
-        M    4 2      99 A@0:4,B@1:2
-        N    9 5      99 -
-        L    4 0      99 B@0:4
-        """
-    )
+@pytest.mark.parametrize("step", [1, -1])
+def test_inheritance_is_transitive_in_whatever_order_the_tasks_stand(step: int) -> None:
+    rows = [
+        {"name": "H", "C": 2, "offset": 4, "sections": "A@1:1"},
+        {"name": "M", "C": 4, "offset": 2, "sections": "A@0:4,B@1:2"},
+        {"name": "N", "C": 9, "offset": 5},
+        {"name": "L", "C": 4, "offset": 0, "sections": "B@0:4"},
+    ]
+    ts = TaskSet([{**row, "T": 99, "priority": rank} for rank, row in enumerate(rows)][::step])
     schedule = simulate(ts, protocol="inherit", until=30)
     told = schedule.events.query("kind == 'inherit'")[["t", "task", "what"]].values.tolist()
-    assert told == [
+    assert sorted(told) == [
         [3, "L", "the priority of M"],
-        [5, "M", "the priority of H"],
         [5, "L", "the priority of H"],
+        [5, "M", "the priority of H"],
     ]
     assert schedule.response_times["H"] == 6
 
@@ -438,6 +437,22 @@ def test_the_stack_resource_policy_blocks_before_the_start() -> None:
     assert schedule.gantt()[:3] == [("b", 0, 3), ("a", 3, 5), ("b", 5, 7)]
     assert schedule.why("a")[["state", "by", "resource"]].values.tolist()[0] == ["blocked", "b", "S"]
     assert schedule.recording.header.details["ceilings"] == [[0, "a"], [3, ""], [4, "a"], [5, ""]]
+
+
+def test_at_its_ceiling_the_holder_goes_before_its_equal() -> None:
+    ts = TaskSet(
+        """
+        name   C T  offset sections
+        top    3 50 2      -
+        high   2 50 3      S@1:1
+        low    4 50 0      S@1:3
+        """
+    )
+    schedule = simulate(ts, protocol="icpp", until=50)
+    assert schedule.gantt()[:4] == [("low", 0, 2), ("top", 2, 5), ("low", 5, 7), ("high", 7, 9)]
+    assert schedule.why_words("high").endswith(
+        "response 6 = 2 run + 2 preempted (top 2) + 2 blocked by low, which holds S"
+    )
 
 
 def test_ceilings_of_the_system() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,8 +38,6 @@ MISSED = ("late", "aborted", "skipped", "unfinished")
 def schedule_of(made: Schedule, **window: Any) -> go.Figure:
     """The timeline of a simulated Schedule, with all that it knows; `start` and `length` as in schedule()."""
     tables, header = made.recording.tables, made.recording.header
-    lanes = [*(task.name for task in made.taskset), *(header.details.get("budget") or {})]
-    header = replace(header, details={**header.details, "lanes": lanes})
     return schedule(tables["jobs"], header, tables["segments"], tables["events"], **window)
 
 

@@ -10,13 +10,13 @@ from typing import Any
 
 from rtnb.errors import BadInput
 from rtnb.theory.exact import Time, fraction, in_ticks, ticks
-from rtnb.theory.response.level import Level, Worst, loads, steps, worst
+from rtnb.theory.response.level import Level, Worst, loads, meets, steps, worst
 from rtnb.theory.response.offsets import finishes, window, worst_at_offsets
 from rtnb.theory.response.terms import terms
 from rtnb.theory.taskset import TaskSet
 from rtnb.theory.verdict import Step, Verdict, Witness
 
-__all__ = ["levels", "response_times"]
+__all__ = ["fits", "levels", "response_times"]
 
 _WRITTEN_OUT = 8
 """Of at most so many tasks the inequality is told for each, and else for the one that decides."""
@@ -31,8 +31,8 @@ def response_times(ts: TaskSet, *, blocking: Any = None, preemptive: bool = True
     what is listed, if longer; a protocol then changes nothing. Tasks are sporadic, or periodic with any phase. With
     `offsets` they are periodic from their offsets on, and the test looks at every job of two hyperperiods.
 
-    R is None where it is unbounded. The test is exact; sufficient where `blocking` counts, or where the offsets
-    differ and are left out. The steps are the iterates, without the task's own jitter; with `offsets` the arrival and
+    R is None where it is unbounded, or so long that only a miss was found. The test is exact; sufficient where
+    `blocking` counts, or where the offsets differ and are left out. The steps are the iterates, without the task's own jitter; with `offsets` the arrival and
     completion of each job. Raises BadInput, also where the busy period or the hyperperiod is too long.
 
     Joseph & Pandya, "Finding response times in a real-time system", The Computer Journal 29(5), 1986; Audsley et al.,
@@ -63,6 +63,15 @@ def response_times(ts: TaskSet, *, blocking: Any = None, preemptive: bool = True
     elif not preemptive:
         test = "response times without preemption"
     return _verdict(ts, test, "exact" if offsets else _kind(ts, B, preemptive), made, found, per_unit, trace)
+
+
+def fits(ts: TaskSet) -> bool:
+    """Whether response_times() would prove it, preempted and without blocking: in a fraction of the time.
+
+    >>> fits(TaskSet(C=[3, 3, 5], T=[7, 12, 20]))
+    True
+    """
+    return all(map(meets, levels(ts, [0] * len(ts), ts.per_unit)))
 
 
 def levels(ts: TaskSet, B: list[int | None], per_unit: int, preemptive: bool = True) -> list[Level]:
@@ -128,15 +137,16 @@ def _verdict(
     decides = late if late is not None else min(range(len(made)), key=lambda at: made[at].D - (found[at].R or 0))
     witness = (_tightest if late is None else _first_late)(ts, made[decides], found[decides], per_unit)
     shown = range(len(ts)) if len(ts) <= _WRITTEN_OUT else [ts.order[decides]]
-    compared = ", ".join(_compared(ts, at, listed[at]) for at in shown)
+    endless = {level.name for level in made if level.B is None or level.load > 0}
+    compared = ", ".join(_compared(ts, at, listed[at], ts[at].name in endless) for at in shown)
     told = f"R <= D: {compared}" if len(ts) <= _WRITTEN_OUT else f"R <= D for each of {len(ts)} tasks: {compared}"
     return Verdict(ts, test, kind, late is None, told, witness, tuple(listed), trace)
 
 
-def _compared(ts: TaskSet, at: int, R: Time | None) -> str:
+def _compared(ts: TaskSet, at: int, R: Time | None, endless: bool) -> str:
     task = ts[at]
     if R is None:
-        return f"{task.name} unbounded > {ts.words(task.D)}"
+        return f"{task.name} {'unbounded' if endless else 'more'} > {ts.words(task.D)}"
     return f"{task.name} {ts.words(R)} {'<=' if R <= task.D else '>'} {ts.words(task.D)}"
 
 
@@ -149,7 +159,8 @@ def _tightest(ts: TaskSet, level: Level, found: Worst, per_unit: int) -> Witness
 def _first_late(ts: TaskSet, level: Level, found: Worst, per_unit: int) -> Witness:
     why = ""
     if found.R is None:
-        why = "its blocking has no bound" if level.B is None else "it and those above ask for more than the CPU has"
+        why = "it and those above ask for more than the CPU has" if level.load > 0 else "its busy period is very long"
+        why = "its blocking has no bound" if level.B is None else why
     if found.missed is None:
         return Witness(f"{level.name}: {why}; its first miss is far off", None, level.name)
     job, due, done = found.missed

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from rtnb.errors import BadInput
 
-__all__ = ["Level", "Worst", "first_miss", "jobs", "loads", "steps", "worst"]
+__all__ = ["Level", "Worst", "first_miss", "jobs", "loads", "meets", "steps", "worst"]
 
 MOST = 10_000_000
 """The terms of the recurrence that are added up for a task, at most: half a second."""
@@ -41,8 +41,8 @@ class Level(NamedTuple):
 
 
 class Worst(NamedTuple):
-    """The largest response time (None: unbounded), jitter included, of which job, which is done at `end`; and the
-    first job that misses its deadline, with its deadline and its end, if known.
+    """The largest response time (None: unbounded, or too far off), jitter included, of which job, which is done at
+    `end`; and the first job that misses its deadline, with its deadline and its end, if known.
     """
 
     R: int | None
@@ -82,14 +82,36 @@ def worst(level: Level, start: int = 0) -> Worst:
         start = first
     R, worst_job, end, first = -1, 1, 0, 0
     missed = None
-    for job, done in jobs(level, start):
-        first = first or done
-        took = done + level.J - (job - 1) * level.T
-        if took > R:
-            R, worst_job, end = took, job, done
-        if took > level.D and missed is None:
-            missed = job, done - took + level.D, done
+    try:
+        for job, done in jobs(level, start):
+            first = first or done
+            took = done + level.J - (job - 1) * level.T
+            if took > R:
+                R, worst_job, end = took, job, done
+            if took > level.D and missed is None:
+                missed = job, done - took + level.D, done
+    except BadInput:
+        if missed is None:  # else a miss is known, if not the largest response time
+            raise
+        return Worst(None, missed=missed, first=first)
     return Worst(R, worst_job, end, missed, first)
+
+
+def meets(level: Level) -> bool:
+    """Does every job meet its deadline? Of a task that is preempted, with D <= T, the first job tells: no more is
+    looked at than its deadline. Raises BadInput for another one whose busy period is too long."""
+    if level.D > level.T or not level.preemptive:
+        found = worst(level)
+        return found.R is not None and found.R <= level.D
+    if level.B is None:
+        return False
+    w, due = level.B + level.C, level.D - level.J
+    while w <= due:
+        found_at = _demand(level, level.B + level.C, w)
+        if found_at == w:
+            return True
+        w = found_at
+    return False
 
 
 def jobs(level: Level, start: int = 0) -> Iterator[tuple[int, int]]:

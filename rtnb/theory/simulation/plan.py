@@ -14,6 +14,7 @@ import numpy as np
 
 from rtnb.errors import BadInput, closest
 from rtnb.text import printable
+from rtnb.theory.deadlock import protocol_of
 from rtnb.theory.exact import Time, exact, fraction, in_ticks, ticks
 from rtnb.theory.simulation.policy import Policy, policy_of
 from rtnb.theory.taskset import TaskSet
@@ -89,7 +90,7 @@ def plan(
     arrays = _jobs(ts, per_unit, counts, spent, jitter)
     step = _quantum(ts, per_unit, chosen, end, slice_)
     last = in_ticks(end, per_unit)
-    return Plan(ts, chosen, per_unit, last, cpus, protocol, servers, late, preemptive, step, arrays)
+    return Plan(ts, chosen, per_unit, last, cpus, protocol_of(protocol), servers, late, preemptive, step, arrays)
 
 
 def _check(ts: TaskSet, cpus: int, late: str, servers: tuple[Server, ...]) -> None:

@@ -5,15 +5,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from rtnb.errors import BadInput, closest
-from rtnb.text import printable
+from rtnb.errors import BadInput
 from rtnb.theory.simulation.job import Active, Lane
 from rtnb.theory.simulation.plan import Plan
 from rtnb.theory.taskset import TaskSet
 
-__all__ = ["ALIASES", "PROTOCOLS", "Locks", "check", "locks"]
-
-ALIASES = {"inherit": "pip", "ceiling": "pcp", "immediate": "icpp", "protect": "icpp"}
+__all__ = ["PROTOCOLS", "Locks", "check", "locks"]
 
 
 class Locks:
@@ -133,11 +130,8 @@ PROTOCOLS: dict[str, type[Locks]] = {
 
 def check(made: Plan) -> None:
     """Does the protocol of a plan fit its policy and its CPUs? Raises BadInput."""
-    name, policy = ALIASES.get(made.protocol, made.protocol), made.policy
-    tried = f"protocol {printable(str(made.protocol))[:40]}"
-    if name not in PROTOCOLS:
-        hint = closest(str(name), [*PROTOCOLS, *ALIASES]) or f"one of {', '.join(PROTOCOLS)}"
-        raise BadInput(tried, "there is none of that name", hint)
+    name, policy = made.protocol, made.policy
+    tried = f"protocol {name}"
     if not issubclass(PROTOCOLS[name], Ceilings) or (name == "icpp" and policy.order is not None):
         return
     if policy.order is None and not (policy.by_deadline and name == "icpp"):
@@ -158,6 +152,6 @@ def _local(ts: TaskSet) -> bool:
 
 
 def locks(made: Plan, lanes: list[Lane]) -> Locks:
-    """The protocol of a plan, which has been checked, by its name or an alias."""
-    found = PROTOCOLS[ALIASES.get(made.protocol, made.protocol)]
+    """The protocol of a plan, which has been checked."""
+    found = PROTOCOLS[made.protocol]
     return StackResource(lanes) if found is ImmediateCeiling and made.policy.order is None else found(lanes)

@@ -19,7 +19,6 @@ from rtnb.theory.exact import Time, fraction
 from rtnb.theory.exact import words as in_words
 from rtnb.theory.rows import Event, Piece, SimulatedJob
 from rtnb.theory.simulation.plan import Plan
-from rtnb.theory.simulation.protocols import ALIASES
 from rtnb.theory.simulation.trace import RUN, STATES, Segments, Trace
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ class Schedule:
     @property
     def protocol(self) -> str:
         """The resource protocol's name."""
-        return ALIASES.get(self._plan.protocol, self._plan.protocol)
+        return self._plan.protocol
 
     @property
     def cpus(self) -> int:
@@ -153,7 +152,7 @@ class Schedule:
     def _header(self) -> Header:
         trace = self._trace
         details: dict[str, Any] = {"policy": self.policy, "protocol": self.protocol, "cpus": self.cpus}
-        details["until"] = self._until
+        details |= {"until": self._until, "lanes": list(self.response_times)}
         if trace.budgets:
             details["budget"] = {name: [list(step) for step in steps] for name, steps in trace.budgets.items()}
         if trace.ceilings:
