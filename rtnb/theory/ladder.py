@@ -91,7 +91,7 @@ class Ladder:
         return self.recording.tables["bounds"]
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.verdicts))
+        return "\n".join([*map(str, self.verdicts), *self.left_out])
 
     __repr__ = __str__
 

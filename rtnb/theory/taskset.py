@@ -321,6 +321,8 @@ def _text(text: str) -> list[dict[str, Any]]:
     order: list[str] = list(_ORDER)
     if not any(word[0].isdigit() for word in lines[0]):
         order = [field_of(word) for word in lines.pop(0)]
+    elif all(line[0][0].isdigit() for line in lines):
+        order.remove("name")
     for number, line in enumerate(lines, 1):
         if len(line) > len(order):
             why = f"{len(line)} words, and there are {len(order)} columns"

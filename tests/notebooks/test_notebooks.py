@@ -19,8 +19,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-AS_NOBODY = {"bpf": {"recorded"}, "rt_task": {"recorded", "live"}, "sched": {"live"}}
-"""How `nobody` sees the recordings of a kind: bpf is refused everywhere, a real-time policy too; others are live."""
+AS_NOBODY = {"bpf": {"recorded"}, "rt_task": {"recorded", "live"}, "lives": {"recorded"}, "sched": {"live"}}
+"""How `nobody` sees the recordings of a kind: bpf is refused everywhere, real-time policies too; others are live."""
 
 
 def _nbval(python: str, folder: Path, name: str, **run: object) -> str:

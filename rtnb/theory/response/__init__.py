@@ -165,7 +165,8 @@ def _first_late(ts: TaskSet, level: Level, found: Worst, per_unit: int) -> Witne
         return Witness(f"{level.name}: {why}; its first miss is far off", None, level.name)
     job, due, done = found.missed
     told = "is not done by then" if done is None else f"is done at {ts.words(_time(done, per_unit))}"
-    told = f"{level.name} misses: its job {job}, due at {ts.words(_time(due, per_unit))}, {told}"
+    verb = "may miss" if level.B is None or level.B else "misses"
+    told = f"{level.name} {verb}: its job {job}, due at {ts.words(_time(due, per_unit))}, {told}"
     return Witness(f"{told}; {why}" if why else told, _time(due, per_unit), level.name, job)
 
 
