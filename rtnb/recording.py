@@ -146,7 +146,8 @@ class Tables(Mapping[str, pd.DataFrame]):
         return "\n\n".join(f"{n}: {len(f):,} rows\n{f}" for n, f in self.items()) or "no tables"
 
     def _repr_html_(self) -> str:
-        parts = (f"<p><b>{html.escape(n)}</b>: {len(f):,} rows</p>{f._repr_html_()}" for n, f in self.items())
+        with pd.option_context("display.max_colwidth", 120):
+            parts = [f"<p><b>{html.escape(n)}</b>: {len(f):,} rows</p>{f._repr_html_()}" for n, f in self.items()]
         return "".join(parts) or "no tables"
 
 

@@ -54,8 +54,8 @@ def calibrate(cpu: int, trace: bool = False) -> Calibration:
     `trace`: with the scheduler traced, which costs too. Raises NotPermitted, NotSupported; KeyboardInterrupt where it
     was interrupted, for there is nothing to keep.
 
-    >>> calibrate(1).execution_p50_ns
-    1926
+    >>> calibrate(1).jobs
+    120
     """
     spec: dict[str, Any] = {"cpu": cpu, "lock_memory": True, "cpu_dma_latency_us": 0}
     load = [rt.lock("resource"), rt.busy(_LOAD_NS), rt.unlock("resource")]

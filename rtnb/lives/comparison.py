@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from typing import Any
 
@@ -10,15 +11,16 @@ import numpy as np
 import pandas as pd
 
 from rtnb import recording, schema
-from rtnb.errors import BadInput
+from rtnb.errors import BadInput, closest
 from rtnb.lives.assumptions import broken
 from rtnb.lives.live import run
 from rtnb.lives.plan import in_ns
 from rtnb.lives.prediction import Prediction, Run, predict
 from rtnb.lives.rows import ASSUMPTIONS, Comparison
 from rtnb.recording import Header, Recording
+from rtnb.text import printable
 from rtnb.theory.ladder import assigned
-from rtnb.theory.taskset import TaskSet
+from rtnb.theory.taskset import TaskSet, of_a_set
 from rtnb.units import in_words
 
 __all__ = ["compare", "summary"]
@@ -44,20 +46,38 @@ def compare(
     an observed response time is above the bound, `assumption` is what took most of the time that theory does not know
     of: see rtnb.lives.ASSUMPTIONS. Raises BadInput; BadRecording; what run() raises.
 
-    >>> compare(TaskSet(C=[1, 2], T=[4, 8]), "rm", scale="1ms")[["task", "predicted_ns", "holds", "assumption"]]
-      task  predicted_ns  holds assumption
-    0   t1       1000000   True       none
-    1   t2       3000000   True       none
+    >>> compare(TaskSet(C=[1, 2], T=[4, 8]), "rm", scale="1ms")[["task", "predicted_ns", "simulated_ns", "jobs"]]
+      task  predicted_ns  simulated_ns  jobs
+    0   t1       1000000       1000000   500
+    1   t2       3000000       3000000   250
     """
     if observed is None:
         if ts is None:
             raise BadInput("compare", "there is neither a task set nor a recording", "give one: compare(ts, policy)")
+        _check_options(options)
         found = run(ts, policy, **options)
     elif options:
         raise BadInput(f"compare with {', '.join(options)}", "what was observed is there already", "leave it out")
+    elif not isinstance(observed, Recording | str | os.PathLike):
+        hint = "what run() returned, or the path where it was saved"
+        raise BadInput(f"observed {printable(str(observed))[:40]}", "it is no recording", hint)
     else:
         found = observed if isinstance(observed, Recording) else recording.load(observed)
-    return _compared(found, ts if observed is not None else None)
+    return _compared(found, None if observed is None or ts is None else _set(ts))
+
+
+@of_a_set
+def _set(ts: TaskSet) -> TaskSet:
+    return ts
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    """Raises BadInput for what run() does not know."""
+    known = [name for name in inspect.signature(run).parameters if name not in ("ts", "policy")]
+    for name in options:
+        if name not in known:
+            why = "there is no such option of a run"
+            raise BadInput(f"compare with {name}", why, closest(name, known) or f"one of {', '.join(known)}")
 
 
 def summary(df: pd.DataFrame) -> pd.DataFrame:

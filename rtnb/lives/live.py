@@ -4,20 +4,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from rtnb import caps, rt
 from rtnb.lives.calibration import Calibration, calibrate
 from rtnb.lives.plan import MARGIN, Plan, plan
+from rtnb.progress import Progress, or_bar
 from rtnb.recording import Recording
 from rtnb.rt.task import with_room_for_others
-from rtnb.theory.taskset import TaskSet
+from rtnb.theory.taskset import TaskSet, of_a_set
 from rtnb.units import duration_ns, in_words
 
 __all__ = ["run"]
 
 
+@of_a_set
 def run(
     ts: TaskSet,
     policy: str = "fp",
@@ -32,7 +34,7 @@ def run(
     late: str = "continue",
     trace: bool | None = None,
     keep: int = rt.KEEP,
-    progress: Callable[[float], None] | None = None,
+    progress: Progress | None = None,
 ) -> Recording:
     """Run the set on this kernel and return its jobs: the table `jobs` (rt.jobs); traced, `segments` and `causes` too.
 
@@ -45,14 +47,15 @@ def run(
     task, less what a job costs beyond its load: that is measured first on the same CPU, and in the header. Sections
     lock mutexes by `protocol`: none, pip (PTHREAD_PRIO_INHERIT) or icpp (PTHREAD_PRIO_PROTECT, its ceiling the
     highest user's priority). `late` jobs "continue", or "skip" the releases that they sleep through. `trace` tells
-    where each job's time went (None: where this process may). `keep` and `progress`: see rt.start and rt.run.
+    where each job's time went (None: where this process may). `keep`: see rt.start. `progress` gets the
+    fraction that is done; None: a bar, where somebody looks.
 
     An interrupt ends the run and returns what there is. Raises BadInput: no unit, a C below 50 us, an overload that
     is to continue; NotPermitted without SCHED_FIFO or SCHED_DEADLINE; NotSupported for pcp and npp: Linux has neither.
 
-    >>> run(TaskSet(C=[1, 2], T=[4, 8]), "rm", scale="1ms", duration="80ms")
-    live · lives "t1 (1, 4), t2 (2, 8)" --policy rm --scale 1ms... · kernel 6.18.44
-    segments: ...
+    >>> recording = run(TaskSet(C=[1, 2], T=[4, 8]), "rm", scale="1ms", duration="80ms", trace=False)
+    >>> recording.frame["task"].value_counts().to_dict()
+    {'t1': 20, 't2': 10}
     """
     caps.linux("run of a task set")
     how: dict[str, Any] = {
@@ -61,10 +64,12 @@ def run(
     }  # fmt: skip
     first = plan(ts, **how)
     with_room_for_others(list(first.tasks), {})  # what is wrong with it is told before anything runs
+    if first.policy == "edf":  # else what is refused would be FIFO, under which the cost of a job is measured
+        caps.require("rt.deadline")
     trace = caps.ask("rt.trace").verdict == "yes" if trace is None else trace
     measured = calibrate(_where(first), trace)
     made = plan(ts, **how, overhead_ns=measured.taken_off_ns)
-    found = rt.Run(
+    going = rt.Run(
         made.tasks,
         made.length_ns,
         mutexes=made.mutexes,
@@ -72,7 +77,9 @@ def run(
         steps=bool(made.mutexes),
         trace=trace,
         source=_words(ts, how),
-    ).complete(progress)
+    )
+    with or_bar(progress, f"{len(ts)} tasks, {in_words(made.length_ns)}") as told:
+        found = going.complete(told)
     return found.with_header(
         kind="lives",
         notes=(*made.notes, *_taken_off(made, measured), *found.header.notes),

@@ -12,11 +12,12 @@ from typing import Any
 from rtnb import rt, sched
 from rtnb.errors import BadInput, NotSupported
 from rtnb.sched.admission.facts import online
+from rtnb.text import printable
 from rtnb.theory.deadlock import protocol_of
 from rtnb.theory.exact import Time, exact, fraction
 from rtnb.theory.ladder import assigned
 from rtnb.theory.task import Section, Task
-from rtnb.theory.taskset import TaskSet
+from rtnb.theory.taskset import TaskSet, of_a_set
 from rtnb.units import duration_ns, in_words, nanoseconds
 
 __all__ = ["HIGHEST", "MARGIN", "MUTEXES", "Plan", "SHORTEST_C_NS", "in_ns", "plan"]
@@ -58,6 +59,7 @@ class Plan:
         return "\n".join(map(str, self.tasks))
 
 
+@of_a_set
 def in_ns(ts: TaskSet, scale: str | None = None) -> TaskSet:
     """The same set, its times in nanoseconds; `scale` is how long a unit is, of a set whose times have none.
 
@@ -92,6 +94,7 @@ def _per_unit(ts: TaskSet, scale: str | None) -> int:
     return 1 if scale is None else duration_ns(scale, what="scale")
 
 
+@of_a_set
 def plan(
     ts: TaskSet,
     policy: str = "fp",
@@ -116,6 +119,7 @@ def plan(
     t1 every 4 ms: busy 1 ms, under SCHED_FIFO priority 80 on CPU 1 with memory locked with cpu_dma_latency 0 us
     t2 every 8 ms: busy 2 ms, under SCHED_FIFO priority 79 on CPU 1 with memory locked with cpu_dma_latency 0 us
     """
+    _check_options(margin, execution)
     protocol = _protocol(protocol, policy)
     live = assigned(in_ns(ts, scale), policy)
     _check_times(live, policy)
@@ -138,6 +142,14 @@ def plan(
 def _task(task: Task, spec: sched.Spec, load: list[rt.Step], late: str) -> rt.Task:
     T, D, offset = int(task.T), int(task.D), int(task.offset)
     return rt.Task(task.name, T, spec, load, deadline=D, offset=offset, late=late)
+
+
+def _check_options(margin: Any, execution: Any) -> None:
+    if not isinstance(margin, int | float) or not -1 < margin <= 10:
+        raise BadInput(f"margin {printable(str(margin))[:40]}", "it is a part of C, above -1: 0.05 for 5 % more")
+    if not isinstance(execution, Mapping | None):
+        hint = 'execution={"t1": "2ms"}'
+        raise BadInput(f"execution {printable(repr(execution))[:40]}", "it is a mapping, by name of the task", hint)
 
 
 def _protocol(protocol: str, policy: str) -> str:
@@ -181,8 +193,6 @@ def _execution(ts: TaskSet, live: TaskSet, given: Mapping[str, Any], scale: str 
 
 def _reservations(live: TaskSet, margin: float) -> list[sched.Spec]:
     """Under SCHED_DEADLINE: runtime C and the margin, as far as the deadline allows. No CPU: the kernel wants none."""
-    if not isinstance(margin, int | float) or not -1 < margin <= 10:
-        raise BadInput(f"margin {margin}", "it is a part of C, above -1: 0.05 for 5 % more")
     common: dict[str, Any] = {"lock_memory": True, "cpu_dma_latency_us": 0}
     runtimes = [min(int(task.C * (1 + Fraction(margin))), int(task.D)) for task in live]
     return [sched.deadline(ns, int(t.D), int(t.T), **common) for ns, t in zip(runtimes, live, strict=True)]

@@ -87,9 +87,12 @@ def _anywhere(ts: TaskSet, at: int, run: Run) -> dict[str, object]:
 
 
 def _blocking(run: Run) -> Times:
-    if not any(task.sections for task in run.taskset):
+    if not run.taskset.shared:
         return (0,) * len(run.taskset)
-    return _whole(blocking(run.taskset, run.protocol, policy="edf" if run.policy == "edf" else "fp").B)
+    try:
+        return _whole(blocking(run.taskset, run.protocol, policy="edf" if run.policy == "edf" else "fp").B)
+    except BadInput:  # no term is known: where they are on several CPUs, or under EDF with release jitter
+        return (None,) * len(run.taskset)
 
 
 def _whole(times: Iterable[Time | None]) -> Times:
@@ -100,7 +103,7 @@ def _whole(times: Iterable[Time | None]) -> Times:
 def _bounds(run: Run) -> tuple[Times, str]:
     """The bounds, and where they come from. Raises BadInput where no test fits."""
     ts = run.taskset
-    protocol = run.protocol if any(task.sections for task in ts) else None
+    protocol = run.protocol if ts.shared else None
     if run.policy == "edf":
         return _edf(ts, run.cpus, protocol)
     if run.cpus == 1:

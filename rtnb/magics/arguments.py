@@ -8,6 +8,7 @@ letter, so that `%strace awk '{print $1}' f` runs just that.
 from __future__ import annotations
 
 import argparse
+import keyword
 import shlex
 from collections.abc import Callable
 from typing import Any
@@ -39,7 +40,7 @@ def whole(text: str) -> int:
 
 def variable(text: str) -> str:
     """A name that a variable can have; not a file's, which strace's own -o would take."""
-    if not text.isidentifier():
+    if not text.isidentifier() or keyword.iskeyword(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a variable's name; --save PATH keeps the recording on disk")
     return text
 

@@ -18,7 +18,7 @@ NAMES: dict[tuple[str, str], Callable[[], Iterable[str]]] = {
     ("perf_stat", "-e"): lambda: perf.EVENTS,
     ("perf_stat", "--event"): lambda: perf.EVENTS,
     ("rt_task", "--policy"): lambda: ("fifo", "rr", "other", "batch", "idle"),
-    ("taskset", "--policy"): lambda: ("fp", "rm", "dm", "edf", "llf"),
+    ("taskset", "--policy"): lambda: ("fp", "rm", "dm", "edf"),
     ("taskset", "--protocol"): lambda: ("none", "pip", "pcp", "icpp", "npp"),
     ("rtnb", ""): lambda: ("doctor", "undo"),
     ("sched", "--set"): lambda: ("other", "fifo", "rr", "batch", "idle", "deadline"),

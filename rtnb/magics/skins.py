@@ -21,8 +21,9 @@ from rtnb.magics import view
 from rtnb.magics.arguments import command, parse, recorded, variable, whole, word
 from rtnb.magics.call import Call
 from rtnb.magics.cell import Cell
-from rtnb.magics.present import Caption, bar
+from rtnb.magics.present import Caption
 from rtnb.magics.view import View
+from rtnb.progress import bar
 from rtnb.recording import Recording, live_or, load_header, renew
 
 __all__ = ["LIBRARY", "RtnbMagics"]
@@ -189,7 +190,7 @@ class RtnbMagics(Magics):  # type: ignore[misc]
     @cell_magic
     @magic_arguments()
     @argument("name", nargs="?", type=variable, help="bind the TaskSet to this variable")
-    @argument("--policy", metavar="POLICY", type=word, default="fp", help="fp: in the rows' order; rm, dm, edf; llf")
+    @argument("--policy", metavar="POLICY", type=word, default="fp", help="fp: in the rows' order; rm, dm, edf")
     @argument("--cpus", metavar="N", type=whole, default=1, help="on so many CPUs")
     @argument("--protocol", metavar="P", type=word, help="of the critical sections: pip, pcp, icpp, npp, none")
     @argument("--unit", metavar="UNIT", type=word, default="", help="what bare numbers count: ms")
@@ -209,7 +210,8 @@ class RtnbMagics(Magics):  # type: ignore[misc]
         """
         args = parse(self.taskset, line)
         call = Call("taskset", theory.taskset, cell, **_options(theory.taskset, args))
-        found = self._show(args, call)
+        with bar("simulated") as progress:
+            found = self._show(args, call, view.taskset(args.name, cell, args.unit), progress=progress)
         if args.name and not args.code:
             self.shell.user_ns[args.name] = theory.TaskSet(cell, unit=args.unit)
         return found

@@ -12,7 +12,7 @@ from rtnb.errors import BadInput
 from rtnb.recording import Recording
 from rtnb.units import duration_ns
 
-__all__ = ["FRAME", "SUMMARY", "View", "histogram", "json"]
+__all__ = ["FRAME", "SUMMARY", "View", "histogram", "json", "taskset"]
 
 
 class View(NamedTuple):
@@ -24,6 +24,14 @@ class View(NamedTuple):
 
 FRAME = View("recording.frame", lambda recording: recording.frame)
 SUMMARY = View("recording.frame.rtnb.summary()", lambda recording: _first(recording).rtnb.summary())
+
+
+def taskset(name: str | None, cell: str, unit: str) -> View:
+    """The tables; in Python also the set itself, where it is to have a name."""
+    if name is None:
+        return FRAME
+    more = f", unit={unit!r}" if unit else ""
+    return View(f"{name} = rtnb.theory.TaskSet({cell!r}{more})\nrecording.frame", FRAME.make)
 
 
 def histogram(bucket: str | None) -> View:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from rtnb.errors import BadInput, closest
+from rtnb.progress import Progress, or_bar
 from rtnb.recording import Header, Recording
 from rtnb.schema import frame
 from rtnb.theory.generate import generate
@@ -55,7 +56,7 @@ def acceptance(
     sets: int = 500,
     seed: int = 0,
     cpus: int = 1,
-    progress: Callable[[float], None] | None = None,
+    progress: Progress | None = None,
     **options: Any,
 ) -> Recording:
     """The table `acceptance` (theory.acceptance): how many of so many random sets of n tasks each test accepts.
@@ -64,7 +65,8 @@ def acceptance(
     a TaskSet; what they return counts as a truth value, and a Verdict is true where it proves the set schedulable.
     utilisations: 20 from cpus / 20 to cpus, if not given. Set k of a utilisation depends on the seed, the utilisation
     and k alone, and is the same for all tests. `options` are those of `generate`; by default periods are whole numbers
-    from 10,000 to 1,000,000, on several CPUs by randfixedsum. progress: is told the fraction done, now and then.
+    from 10,000 to 1,000,000, on several CPUs by randfixedsum. progress: is told the fraction done, now and
+    then; None: a bar, where somebody looks.
 
     An interrupt ends it early: what was counted by then comes back, marked interrupted. Raises BadInput.
 
@@ -76,12 +78,15 @@ def acceptance(
     levels = _levels(utilisations, cpus)
     if type(sets) is not int or sets < 1:
         raise BadInput(f"acceptance, sets {sets}", "a whole number from 1 on")
-    settings = {"periods": (10_000, 1_000_000), "method": "uunifast" if cpus == 1 else "randfixedsum", **options}
+    settings = {"periods": (10_000, 1_000_000), "method": "uunifast" if cpus == 1 else "randfixedsum"}
+    settings |= {"rounding": "down", **options}
     draw = partial(_draw, n, seed, settings)
     for U in levels:  # what cannot be drawn fails before the work, not amid it
         draw(U, 0)
-    counts, off, interrupted = _count(chosen, levels, sets, draw, progress)
-    note = f"a set's own utilisation is off by up to {off:.2g}: C is rounded" if counts else "no set was counted"
+    with or_bar(progress, "acceptance") as told:
+        counts, off, interrupted = _count(chosen, levels, sets, draw, told)
+    note = f"a set's own utilisation is less by up to {off:.2g}: C is rounded down" if counts else "no set was counted"
+    notes = (note, *(words for name, words in _JUDGES.items() if name in chosen))
     details = {"n": n, "sets": sets, "seed": seed, "cpus": cpus, **{k: str(v) for k, v in settings.items()}}
     return Recording(
         Header(
@@ -91,11 +96,18 @@ def acceptance(
             "computed",
             kernel="",
             interrupted=interrupted,
-            notes=(note,),
+            notes=notes,
             details=details,
         ),
         {"acceptance": frame(Accepted, _columns(chosen, counts))},
     )
+
+
+_JUDGES = {
+    "ll": "ll is Liu and Layland's bound, of rate-monotonic priorities",
+    "hyperbolic": "hyperbolic is that bound, of rate-monotonic priorities",
+    "fp": "fp is the exact test of the priorities as they were drawn, at random: not those that ll judges",
+}
 
 
 def _levels(utilisations: Sequence[float] | None, cpus: int) -> list[float]:
@@ -122,7 +134,7 @@ def _count(
     levels: Sequence[float],
     sets: int,
     draw: Callable[[float, int], TaskSet],
-    progress: Callable[[float], None] | None,
+    progress: Progress | None,
 ) -> tuple[Counts, float, bool]:
     """Of each utilisation how many sets were tried and accepted; how far off they were; whether it was interrupted."""
     counts: Counts = []

@@ -9,13 +9,15 @@ __dl_overflow), kernel/sched/core.c (to_ratio), sched-deadline.rst, 4.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from fractions import Fraction
 from typing import Any
 
 from rtnb.errors import BadInput
 from rtnb.theory.exact import Time
 from rtnb.theory.multiprocessor import check_cpus
+from rtnb.theory.options import check_flags
 from rtnb.theory.task import Task
-from rtnb.theory.taskset import TaskSet
+from rtnb.theory.taskset import TaskSet, of_a_set
 from rtnb.theory.verdict import Step, Verdict, Witness
 from rtnb.units import in_words
 
@@ -39,6 +41,7 @@ def to_ratio(period: Time, runtime: Time) -> int:
     return int(runtime * UNIT // period)
 
 
+@of_a_set
 def linux_admission(
     ts: TaskSet,
     cpus: int,
@@ -54,14 +57,16 @@ def linux_admission(
     CPU's takes 50 ms a second (since Linux 6.12, where it is one). `used`: what others have reserved, of 2^20. In a
     set whose times have a unit the tasks must also keep the kernel's rules for them (`check_parameters`).
 
-    On one CPU, with deadlines equal to the period, what is let in meets its deadlines: the verdict is exact (what is
-    not let in does not run). Else it is necessary only: on several CPUs being late is bounded (`tardiness`), not
-    excluded. The steps: t is a task's share, value the sum with it. Raises BadInput.
+    On one CPU, with deadlines equal to the period and nothing shared, what is let in meets its deadlines, unless the
+    shares, rounded down, hide a U above 1: the verdict is exact (what is not let in does not run). Else it is necessary
+    only: on several CPUs being late is bounded (`tardiness`), not excluded. The steps: t is a task's share, value the
+    sum with it. Raises BadInput.
 
     >>> print(linux_admission(TaskSet(C=["10ms"] * 18, T=["100ms"] * 18), 2))
     linux admission: 1887426 + 104856 <= 2 * 996147 = 1992294 (of 2^20): holds, cannot tell
     """
     check_cpus(cpus)
+    check_flags(fair_server=fair_server)
     _check_settings(rt_runtime_us, rt_period_us, used)
     share = to_ratio(rt_period_us, rt_runtime_us)
     reserved = used + (_FAIR_SERVER * cpus if fair_server else 0)
@@ -78,7 +83,9 @@ def linux_admission(
         witness = Witness(f"{broken[0].name} is refused (EINVAL): {broken[1]}", task=broken[0].name)
     elif counted and above:
         witness = Witness(f"{above.name} is the first that is refused (EBUSY)", task=above.name)
-    on_time = cpus == 1 and counted and all(task.D == task.T and not task.jitter for task in ts) and ts.U <= 1
+    plain = not ts.shared and all(task.D == task.T and not task.jitter for task in ts)
+    # The shares are rounded down: their sum may be let in where there is more work than time.
+    on_time = cpus == 1 and counted and plain and ts.U + Fraction(reserved, UNIT) <= 1
     kind = "exact" if on_time else "necessary"
     return Verdict(ts, "linux admission", kind, passed, told, witness, trace=lambda: _trace(ts, sums))
 

@@ -12,7 +12,7 @@ from rtnb.text import printable
 from rtnb.theory.assignment import assignment
 from rtnb.theory.deadlock import ALIASES, PROTOCOLS, Deadlock, deadlocks, nesting, protocol_of, stuck
 from rtnb.theory.exact import Time, in_ticks
-from rtnb.theory.taskset import TaskSet
+from rtnb.theory.taskset import TaskSet, of_a_set
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +52,7 @@ class BlockingRow:
     why: str = column("str", "", "why there is no bound")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Blocking:
     """How long tasks below can run while a job waits, under a protocol: `B`, in list order; None: no bound.
 
@@ -102,10 +102,13 @@ class Blocking:
         lines = [f"blocking under {how}{' (EDF)' if self.policy == 'edf' else ''}"]
         return "\n".join(lines + [self.why(task.name) for task in self.taskset])
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
         return str(self.frame._repr_html_())
 
 
+@of_a_set
 def blocking(ts: TaskSet, protocol: str, method: str = "exact", *, policy: str = "fp") -> Blocking:
     """The blocking terms of a set on one CPU under a protocol: none, pip, pcp, icpp, npp.
 
@@ -143,6 +146,7 @@ def blocking(ts: TaskSet, protocol: str, method: str = "exact", *, policy: str =
     return Blocking(ts, protocol, method, policy, B, chains, tuple(why for _, why in terms))
 
 
+@of_a_set
 def ceilings(ts: TaskSet, *, policy: str = "fp") -> dict[str, Ceiling]:
     """The ceiling of each resource by name. Under "edf" a rank is one of relative deadlines, the shortest first.
 

@@ -8,34 +8,39 @@ there is a witness, it is the task that decides.
 from __future__ import annotations
 
 import math
+from decimal import Decimal, localcontext
 from fractions import Fraction
 from itertools import accumulate, pairwise
 from typing import Any
 
 from rtnb.errors import BadInput
+from rtnb.theory.exact import Time, fraction
+from rtnb.theory.load import is_below, is_short, sides
+from rtnb.theory.multiprocessor import check_cpus
 from rtnb.theory.response.terms import terms
-from rtnb.theory.taskset import TaskSet
+from rtnb.theory.taskset import TaskSet, of_a_set
 from rtnb.theory.verdict import Verdict, Witness
 
 __all__ = ["hyperbolic", "liu_layland", "liu_layland_bound", "utilisation"]
 
 _LONGEST = 10**12
-"""The denominator of a fraction that is still told beside its decimals, at most."""
+"""The hyperperiod, at most, that is told."""
 
 
+@of_a_set
 def utilisation(ts: TaskSet, cpus: int = 1) -> Verdict:
     """U <= the number of CPUs: without it no algorithm meets all deadlines. Necessary. Raises BadInput.
 
     >>> print(utilisation(TaskSet(C=[2, 3], T=[4, 5])))
     utilisation: U = 11/10 = 1.1 <= 1: fails, not schedulable; every 20 there is work for 22
     """
-    if type(cpus) is not int or cpus < 1:
-        raise BadInput(f"cpus {cpus}", "a whole number from 1 on")
+    check_cpus(cpus)
     passed = cpus >= ts.U
     H = ts.hyperperiod
     known = not passed and H <= _LONGEST
     witness = Witness(f"every {ts.words(H)} there is work for {ts.words(_whole(ts.U * H))}", H) if known else None
-    return Verdict(ts, "utilisation", "necessary", passed, f"U = {_number(ts.U, cpus)} <= {cpus}", witness)
+    U, _ = _sides(ts.U, cpus)
+    return Verdict(ts, "utilisation", "necessary", passed, f"U = {U} <= {cpus}", witness)
 
 
 def liu_layland_bound(n: int) -> float:
@@ -51,6 +56,7 @@ def liu_layland_bound(n: int) -> float:
     return n * math.expm1(math.log(2) / n)
 
 
+@of_a_set
 def liu_layland(ts: TaskSet, blocking: Any = None) -> Verdict:
     """U <= n (2^(1/n) - 1), for rate-monotonic tasks. Sufficient.
 
@@ -59,7 +65,7 @@ def liu_layland(ts: TaskSet, blocking: Any = None) -> Verdict:
     "Priority inheritance protocols", IEEE Transactions on Computers 39(9), 1990, theorem 16.
 
     The bound presumes rate-monotonic priorities, no jitter, and D = T (a later deadline does no harm). Raises
-    BadInput for another set, of which it says nothing.
+    BadInput for another set, of which it says nothing, and where tasks share resources and there is no `blocking`.
 
     >>> print(liu_layland(TaskSet(C=[3, 3, 5], T=[7, 12, 20])))
     Liu-Layland: U = 13/14 = 0.9286 <= 0.7798 = 3 (2^(1/3) - 1): fails, cannot tell
@@ -69,25 +75,29 @@ def liu_layland(ts: TaskSet, blocking: Any = None) -> Verdict:
     _check_rate_monotonic(ts, "liu_layland")
     if blocking is not None:
         return _blocked(ts, blocking)
+    ts.check_independent("liu_layland")
     n = len(ts)
-    bound = _bound(n, ts.U)
-    told = f"U = {_number(ts.U, float(bound))} <= {bound}" + (f" = {n} (2^(1/{n}) - 1)" if n > 1 else "")
-    return Verdict(ts, "Liu-Layland", "sufficient", _below(ts.U, n), told)
+    U, bound = _sides(ts.U, _bound(n))
+    told = f"U = {U} <= {bound}" + (f" = {n} (2^(1/{n}) - 1)" if n > 1 else "")
+    return Verdict(ts, "Liu-Layland", "sufficient", is_below(ts.U, n), told)
 
 
+@of_a_set
 def hyperbolic(ts: TaskSet) -> Verdict:
     """The product of all 1 + C/T <= 2, for rate-monotonic tasks: it accepts what Liu and Layland's bound does, and
     more. Sufficient.
 
-    It presumes rate-monotonic priorities, no jitter, and D = T or later. Raises BadInput for another set. Bini,
-    Buttazzo & Buttazzo, "Rate monotonic analysis: the hyperbolic bound", IEEE Transactions on Computers 52(7), 2003.
+    It presumes rate-monotonic priorities, no jitter, D = T or later, and nothing shared. Raises BadInput for another.
+    Bini, Buttazzo & Buttazzo, "Rate monotonic analysis: the hyperbolic bound", IEEE Transactions on Computers 52(7),
+    2003.
 
     >>> print(hyperbolic(TaskSet(C=[2, 2, 2], T=[6, 8, 12])))
     hyperbolic: product of 1 + C/T = 35/18 = 1.944 <= 2: holds, schedulable
     """
     _check_rate_monotonic(ts, "hyperbolic")
+    ts.check_independent("hyperbolic")
     product = math.prod(1 + task.U for task in ts)
-    told = f"product of 1 + C/T = {_number(Fraction(product), 2)} <= 2"
+    told = f"product of 1 + C/T = {_sides(product, 2)[0]} <= 2"
     return Verdict(ts, "hyperbolic", "sufficient", product <= 2, told)
 
 
@@ -112,12 +122,12 @@ def _blocked(ts: TaskSet, blocking: Any) -> Verdict:
     for n, (at, U) in enumerate(zip(ts.order, sums, strict=True), 1):
         name, term = ts[at].name, B[at]
         if term is None:
-            told.append(f"{name} unbounded > {_bound(n, U)}")
+            told.append(f"{name} unbounded > {_sides(U, _bound(n))[1]}")
             failed = failed or name
             continue
         total = U + Fraction(term) / ts[at].T
-        passed, bound = _below(total, n), _bound(n, total)
-        told.append(f"{name} {_number(total, float(bound))} {'<=' if passed else '>'} {bound}")
+        passed, (left, right) = is_below(total, n), _sides(total, _bound(n))
+        told.append(f"{name} {left} {'<=' if passed else '>'} {right}")
         failed = failed or ("" if passed else name)
         tightest = min(tightest, (liu_layland_bound(n) - float(total), name))
     words = f"{failed} is the first that is above its bound" if failed else f"{tightest[1]} is the closest to its bound"
@@ -125,31 +135,16 @@ def _blocked(ts: TaskSet, blocking: Any) -> Verdict:
     return Verdict(ts, "Liu-Layland", "sufficient", not failed, f"U + B/T: {', '.join(told)}", witness)
 
 
-def _below(U: Fraction, n: int) -> bool:
-    """Is U <= n (2^(1/n) - 1)? Exactly; floats tell wherever they can, as the power has a great many digits."""
-    if n <= U:
-        return n == 1 and U == 1
-    beyond = n * math.log1p(float(U) / n) - math.log(2)
-    return beyond < 0 if abs(beyond) > 1e-9 else (1 + U / n) ** n <= 2
+def _bound(n: int) -> Time:
+    """The bound for n tasks, to fifty digits."""
+    with localcontext(prec=50):
+        return fraction(Fraction(n * (Decimal(2) ** (1 / Decimal(n)) - 1)))
 
 
-def _bound(n: int, U: Fraction) -> str:
-    """The bound for n tasks, in so many digits that it differs from U."""
-    bound = liu_layland_bound(n)
-    return "1" if n == 1 else f"{bound:.{_digits(U, bound)}g}"
-
-
-def _digits(x: Fraction, y: float) -> int:
-    """Four, or as many more as show that the two numbers differ."""
-    return next((n for n in range(4, 16) if f"{float(x):.{n}g}" != f"{y:.{n}g}"), 4)
-
-
-def _number(x: Fraction, beside: float) -> str:
-    """A fraction and its decimals; those alone where it is long."""
-    if x.denominator == 1:
-        return str(x)
-    decimals = f"{float(x):.{_digits(x, beside)}g}"
-    return f"{x} = {decimals}" if x.denominator <= _LONGEST else decimals
+def _sides(x: Time, y: Time) -> tuple[str, str]:
+    """A fraction and its decimals, those alone where it is long; and what it is compared with."""
+    left, right = sides(x, y, digits=4, decimal=True)
+    return f"{x} = {left}" if is_short(x) and x.denominator > 1 else left, right
 
 
 def _whole(x: Fraction) -> int | Fraction:

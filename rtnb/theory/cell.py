@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from rtnb.progress import Progress
 from rtnb.recording import Recording
 from rtnb.theory.taskset import TaskSet
 
@@ -18,6 +19,7 @@ def taskset(
     unit: str = "",
     simulate: bool = False,
     until: str | None = None,
+    progress: Progress | None = None,
 ) -> Recording:
     """Test the set that `tasks` says, a row a task: the tables `verdicts` and `bounds`. With `simulate`, run it on
     paper: the tables `jobs`, `segments` and `events`. Bare numbers count in `unit`, if one is given.
@@ -30,7 +32,7 @@ def taskset(
     """
     ts = TaskSet(tasks, unit=unit)
     if simulate:
-        made = ts.simulate(policy, cpus=cpus, protocol=protocol or "none", until=until).recording
+        made = ts.simulate(policy, cpus=cpus, protocol=protocol or "none", until=until, progress=progress).recording
     else:
         made = ts.analyse(policy, cpus=cpus, protocol=protocol).recording
     return made.with_header(source=(tasks,))

@@ -11,7 +11,7 @@ from rtnb.errors import BadInput, closest
 from rtnb.text import printable
 from rtnb.theory.exact import in_ticks
 from rtnb.theory.task import Section
-from rtnb.theory.taskset import TaskSet
+from rtnb.theory.taskset import TaskSet, of_a_set
 
 __all__ = ["ALIASES", "Deadlock", "PROTOCOLS", "deadlocks", "nesting", "protocol_of", "stuck"]
 
@@ -58,6 +58,7 @@ class Deadlock:
         }[protocol_of(protocol)]
 
 
+@of_a_set
 def deadlocks(ts: TaskSet) -> tuple[Deadlock, ...]:
     """The circles in which tasks of the set can wait for each other, the highest of each first.
 

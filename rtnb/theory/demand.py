@@ -16,6 +16,7 @@ from rtnb.theory.exact import Time, fraction
 from rtnb.theory.load import (
     Load,
     before,
+    counted,
     deadlines,
     demand_at,
     demand_kind,
@@ -23,8 +24,10 @@ from rtnb.theory.load import (
     given_ticks,
     load_of,
     share,
+    time_in_words,
 )
-from rtnb.theory.taskset import TaskSet
+from rtnb.theory.options import check_flags
+from rtnb.theory.taskset import TaskSet, of_a_set
 from rtnb.theory.verdict import Step, Verdict, Witness
 
 __all__ = ["busy_period", "demand_bound", "demand_limit", "processor_demand", "qpa"]
@@ -32,11 +35,14 @@ __all__ = ["busy_period", "demand_bound", "demand_limit", "processor_demand", "q
 _MOST_POINTS = 5_000_000
 _FIRST_POINTS = 100_000
 """So many are looked at, for the first that fails, where there are more than the most."""
-_MOST_STEPS = 300_000
-"""Of a fixed-point iteration, and of QPA: no set that people write needs as many."""
+_MOST_TERMS = 4_000_000
+"""The terms that a fixed-point iteration adds up, and QPA: a second. No set that people write needs as many."""
+_COST = 10
+"""A step costs as much as so many terms, beside those that it adds up."""
 _HINT = "rounder periods, or a lower utilisation, need fewer"
 
 
+@of_a_set
 def demand_bound(ts: TaskSet, t: Any) -> Time:
     """The most work that can arrive and be due within any interval of length t: dbf(t), exactly.
 
@@ -52,12 +58,13 @@ def demand_bound(ts: TaskSet, t: Any) -> Time:
     return ts.from_ticks(demand_at(C, T, D, given_ticks(ts, t, "t") // 1))
 
 
+@of_a_set
 def busy_period(ts: TaskSet) -> Time | None:
     """The longest time without idling: all tasks arrive at once, as late as they may be, and then as often.
 
     None where it has no end: U above 1, or U = 1 and release jitter. With U = 1 and no jitter it is the hyperperiod.
     Spuri, "Analysis of deadline scheduled real-time systems", INRIA RR-2772, 1996. Raises BadInput where U is so near
-    to 1 that 300,000 iterations do not find it.
+    to 1 that it is not found in four million terms, one a task in each iteration.
 
     >>> busy_period(TaskSet(C=[2, 2, 3], T=[6, 8, 9])), busy_period(TaskSet(C=[1, 1], T=[1, 9]))
     (16, None)
@@ -69,10 +76,11 @@ def busy_period(ts: TaskSet) -> Time | None:
         return ts.hyperperiod
     found, done = _busy(ts, 0, None)
     if not done:
-        raise BadInput("busy period", f"none found in {_MOST_STEPS} iterations, up to {ts.words(ts.from_ticks(found))}")
+        raise BadInput("busy period", f"none found in {_most_steps(ts):,} iterations, up to {_words(ts, found)}", _HINT)
     return ts.from_ticks(found)
 
 
+@of_a_set
 def demand_limit(ts: TaskSet) -> Time | None:
     """L*: the demand can exceed no t from there on. None where U >= 1.
 
@@ -85,6 +93,7 @@ def demand_limit(ts: TaskSet) -> Time | None:
     return None if ts.U >= 1 else fraction(_limit(ts, 0) / ts.per_unit)
 
 
+@of_a_set
 def processor_demand(ts: TaskSet, *, blocking: Any = None, preemptive: bool = True, until: Any = None) -> Verdict:
     """Is the demand at most t at each deadline t up to min(L*, busy period)? Exact for sporadic tasks under EDF.
 
@@ -100,7 +109,8 @@ def processor_demand(ts: TaskSet, *, blocking: Any = None, preemptive: bool = Tr
     Baruah, Mok & Rosier, RTSS 1990; blocking: Baruah, "Resource sharing in EDF-scheduled systems: a closer look",
     RTSS 2006; non-preemptive: Jeffay, Stanat & Martel, "On non-preemptive scheduling of periodic and sporadic tasks",
     RTSS 1991, and George, Rivierre & Spuri, INRIA RR-2966, 1996. Raises BadInput for a protocol that bounds nothing
-    under EDF, and where more than five million deadlines would have to be looked at.
+    under EDF, for shared resources without `blocking`, and where more than five million deadlines would have to be
+    looked at.
 
     >>> verdict = processor_demand(TaskSet(C=[2, 2, 3], T=[6, 8, 9], D=[4, 5, 7]))
     >>> print(verdict)
@@ -108,7 +118,7 @@ def processor_demand(ts: TaskSet, *, blocking: Any = None, preemptive: bool = Tr
     >>> [tuple(step[:2]) for step in verdict.steps]
     [(4, 2), (5, 4), (7, 7), (10, 9), (13, 11), (16, 16)]
     """
-    load = load_of(ts, blocking, preemptive)
+    load = _load(ts, "processor demand", blocking, preemptive)
     hopeless = _hopeless(ts, "processor demand", load)
     if hopeless is not None:
         return hopeless
@@ -118,12 +128,17 @@ def processor_demand(ts: TaskSet, *, blocking: Any = None, preemptive: bool = Tr
     most = sum(max(0, (looked - d) // p + 1) for p, d in zip(load.T, load.D, strict=True))
     count, last = _last(islice(trace(), _MOST_POINTS if most <= _MOST_POINTS else _FIRST_POINTS))
     if most > _MOST_POINTS and last and last[1] <= last[0]:
-        why = f"{most} deadlines up to {_words(ts, looked)} would have to be looked at"
+        why = f"{counted(most)} deadlines up to {_words(ts, looked)} would have to be looked at"
         raise BadInput("processor demand", why, f"qpa looks at far fewer; {_HINT}")
-    where = f"the {count} deadlines up to {_words(ts, looked)}"
+    where = f"the {count} deadline{'s' * (count != 1)} up to {_words(ts, looked)}"
+    if last and last[1] > last[0]:
+        where = (
+            f"the deadlines up to {_words(ts, looked)}, of which {count} {'was' if count == 1 else 'were'} looked at"
+        )
     return _verdict(ts, "processor demand", load, last, where, looked // 1 < bound - 1, trace)
 
 
+@of_a_set
 def qpa(ts: TaskSet, start: Any = None, *, blocking: Any = None, preemptive: bool = True) -> Verdict:
     """Quick processor-demand analysis: the exact test of `processor_demand`, downwards, at very few instants.
 
@@ -132,7 +147,7 @@ def qpa(ts: TaskSet, start: Any = None, *, blocking: Any = None, preemptive: boo
     bound makes it but necessary. `blocking`, `preemptive`: as in `processor_demand`.
 
     Zhang & Burns, "Schedulability analysis for real-time systems with EDF scheduling", IEEE TC 58(9) 2009. Raises
-    BadInput after 300,000 jumps.
+    BadInput where it adds up more than four million terms, one a task at each jump.
 
     >>> verdict = qpa(TaskSet(C=[6, 2, 8, 4], T=[31, 10, 40, 50], D=[18, 9, 22, 40]), start=24)
     >>> print(verdict)
@@ -140,18 +155,27 @@ def qpa(ts: TaskSet, start: Any = None, *, blocking: Any = None, preemptive: boo
     >>> [tuple(step[:2]) for step in verdict.steps]
     [(22, 18), (18, 8)]
     """
-    load = load_of(ts, blocking, preemptive)
+    load = _load(ts, "QPA", blocking, preemptive)
     hopeless = _hopeless(ts, "QPA", load)
     if hopeless is not None:
         return hopeless
     bound = _horizon(ts, load)
     begin = bound if start is None else given_ticks(ts, start, "start")
     trace = partial(_falling, load, begin)
-    count, last = _last(islice(trace(), _MOST_STEPS + 1))
-    if count > _MOST_STEPS:
-        raise BadInput("QPA", f"not done after {_MOST_STEPS} jumps from {_words(ts, begin)}", _HINT)
+    most = _most_steps(ts, begin)
+    count, last = _last(islice(trace(), most + 1))
+    if count > most:
+        raise BadInput("QPA", f"not done after {most:,} jumps from {_words(ts, begin)}", _HINT)
     where = f"{count} instant{'s' * (count != 1)} below {_words(ts, begin)}"
     return _verdict(ts, "QPA", load, last, where, ceil(begin) < bound, trace)
+
+
+def _load(ts: TaskSet, test: str, blocking: Any, preemptive: bool) -> Load:
+    """What the test looks at. Raises BadInput where it would leave out what the tasks share."""
+    check_flags(preemptive=preemptive)
+    if preemptive and blocking is None:
+        ts.check_independent(test)
+    return load_of(ts, blocking, preemptive)
 
 
 def _hopeless(ts: TaskSet, test: str, load: Load) -> Verdict | None:
@@ -174,11 +198,16 @@ def _limit(ts: TaskSet, blocked: int) -> Fraction:
     return max(Fraction(), *(Fraction(d - p) for p, d in zip(T, D, strict=True)), (late + blocked) / (1 - ts.U))
 
 
+def _most_steps(ts: TaskSet, upto: Time = 0) -> int:
+    """How many steps are made, up to a time: where that has a great many digits, fewer, since each takes longer."""
+    return _MOST_TERMS // (len(ts) + _COST) // (1 + ceil(upto).bit_length() // 512)
+
+
 def _busy(ts: TaskSet, blocked: int, stop: Fraction | None) -> tuple[int, bool]:
     """The busy period in ticks and True; or how far it was followed: to `stop`, or to the last step allowed."""
     tasks = list(zip(ts.in_ticks("C"), ts.in_ticks("T"), ts.in_ticks("jitter"), strict=True))
     w = blocked + sum(c for c, _, _ in tasks)
-    for _ in range(_MOST_STEPS):
+    for _ in range(_most_steps(ts)):
         if stop is not None and w >= stop:
             return w, False
         work = blocked + sum(-(-(w + j) // p) * c for c, p, j in tasks)
@@ -242,14 +271,14 @@ def _verdict(
 ) -> Verdict:
     """What the last look says: it is above t, or all have been made."""
     if last is None:
-        kind, told = ("necessary", "so early") if short else (load.kind, "below L*")
-        return Verdict(ts, test, kind, True, f"U = {share(ts.U)} <= 1, and no deadline is {told}")
+        kind, why = ("necessary", "is so early") if short else (load.kind, "needs a look")
+        return Verdict(ts, test, kind, True, f"U = {share(ts.U)} <= 1, and no deadline {why}")
     t, value = last
     passed = value <= t
-    at, work, B = ts.words(ts.from_ticks(t)), value - load.blocked(t), load.blocked(t)
-    parts, sums = f"demand({at})", ts.words(ts.from_ticks(work))
+    at, work, B = _words(ts, t), value - load.blocked(t), load.blocked(t)
+    parts, sums = f"demand({at})", _words(ts, work)
     if load.starts:
-        parts, sums = f"{parts} + B({at})", f"{sums} + {ts.words(ts.from_ticks(B))}"
+        parts, sums = f"{parts} + B({at})", f"{sums} + {_words(ts, B)}"
     name = "demand(t) + B(t)" if load.starts else "demand(t)"
     told = f"{parts} = {sums} {'<=' if passed else '>'} {at}"
     kind = load.kind
@@ -267,4 +296,4 @@ def _steps(ts: TaskSet, looks: Callable[[], Iterator[tuple[int, int]]]) -> Itera
 
 
 def _words(ts: TaskSet, count: Time) -> str:
-    return ts.words(fraction(Fraction(count) / ts.per_unit))
+    return time_in_words(ts, fraction(Fraction(count) / ts.per_unit))

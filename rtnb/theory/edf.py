@@ -11,19 +11,22 @@ from typing import NamedTuple
 from rtnb.errors import BadInput
 from rtnb.theory.demand import busy_period
 from rtnb.theory.exact import words
-from rtnb.theory.load import demand_kind, effective_deadlines, share
-from rtnb.theory.taskset import TaskSet
+from rtnb.theory.load import counted, demand_kind, effective_deadlines, share, time_in_words
+from rtnb.theory.taskset import TaskSet, of_a_set
 from rtnb.theory.verdict import Step, Verdict, Witness
 
 __all__ = ["edf_density", "edf_response_times", "edf_utilisation"]
 
-_MOST_ARRIVALS = 500_000
+_MOST_TERMS = 20_000_000
+"""One a task at each arrival that is looked at: two seconds."""
 _WRITTEN_OUT = 8
 
 
+@of_a_set
 def edf_utilisation(ts: TaskSet) -> Verdict:
     """Is U <= 1? Exact where each deadline (less the release jitter) is the period or longer; else necessary.
 
+    Raises BadInput where tasks share resources.
     Liu & Layland, "Scheduling algorithms for multiprogramming in a hard-real-time environment", JACM 20(1) 1973.
 
     >>> print(edf_utilisation(TaskSet(C=[1, 2, 3], T=[4, 6, 8])))
@@ -31,19 +34,23 @@ def edf_utilisation(ts: TaskSet) -> Verdict:
     >>> print(edf_utilisation(TaskSet(C=[1, 2], T=[4, 6], D=[2, 3])))
     EDF utilisation: U = 1/4 + 1/3 = 7/12 <= 1: holds, cannot tell
     """
+    ts.check_independent("EDF utilisation")
     enough = all(d >= p for d, p in zip(effective_deadlines(ts), ts.in_ticks("T"), strict=True))
     kind = "exact" if enough or ts.U > 1 else "necessary"
     return Verdict(ts, "EDF utilisation", kind, ts.U <= 1, f"U = {_sum([task.U for task in ts])} <= 1")
 
 
+@of_a_set
 def edf_density(ts: TaskSet) -> Verdict:
     """Is the sum of C / min(D - J, T) at most 1? Sufficient.
 
     Liu, "Real-Time Systems", Prentice Hall 2000, section 6.3; with release jitter J less is left to the deadline.
+    Raises BadInput where tasks share resources.
 
     >>> print(edf_density(TaskSet(C=[50, 10], T=[100, 100], D=[50, 100])))
     EDF density: density = 1 + 1/10 = 11/10 <= 1: fails, cannot tell
     """
+    ts.check_independent("EDF density")
     shortest = [min(task.D - task.jitter, task.T) for task in ts]
     for task, d in zip(ts, shortest, strict=True):
         if d <= 0:
@@ -54,6 +61,7 @@ def edf_density(ts: TaskSet) -> Verdict:
     return Verdict(ts, "EDF density", "sufficient", sum(densities) <= 1, f"density = {_sum(densities)} <= 1")
 
 
+@of_a_set
 def edf_response_times(ts: TaskSet) -> Verdict:
     """The worst-case response times under preemptive EDF, of sporadic tasks with any deadlines, exactly.
 
@@ -62,8 +70,8 @@ def edf_response_times(ts: TaskSet) -> Verdict:
     the busy period began, its response there, and the task's job in the busy period. Where fixed offsets keep the
     tasks apart they are upper bounds: sufficient.
 
-    Spuri, "Analysis of deadline scheduled real-time systems", INRIA RR-2772, 1996. Raises BadInput where more than
-    half a million arrivals would have to be looked at.
+    Spuri, "Analysis of deadline scheduled real-time systems", INRIA RR-2772, 1996. Raises BadInput where tasks share
+    resources, and where more than twenty million terms would have to be added up, one a task at each arrival.
 
     >>> verdict = edf_response_times(TaskSet(C=[1, 1, 2, 1], T=[4, 5, 6, 11], D=[3, 4, 5, 10]))
     >>> verdict.R
@@ -72,6 +80,7 @@ def edf_response_times(ts: TaskSet) -> Verdict:
     the tightest: t1 responds within 2 of D = 3, when it arrives at 2
     """
     name, kind = "EDF response", demand_kind(ts)
+    ts.check_independent(name)
     if ts.U > 1:
         never = tuple(None for _ in ts)
         return Verdict(
@@ -88,7 +97,8 @@ def edf_response_times(ts: TaskSet) -> Verdict:
         how, listed = "the tightest", zip(ts, R, strict=True) if len(ts) <= _WRITTEN_OUT else [(task, R[at])]
     else:
         how, listed = "the first that may be late", [(task, R[at])]
-    told = ", ".join(f"R of {one.name} = {ts.words(r)} <= {ts.words(one.D)}" for one, r in listed)
+    sign = "<=" if late is None else ">"
+    told = ", ".join(f"R of {one.name} = {ts.words(r)} {sign} {ts.words(one.D)}" for one, r in listed)
     when = f"-{words(-arrival, ts.unit)}" if arrival < 0 else ts.words(arrival)
     shown = f"{how}: {task.name} responds within {ts.words(R[at])} of D = {ts.words(task.D)}, when it arrives at {when}"
     witness = Witness(shown, arrival, task.name)
@@ -123,8 +133,8 @@ def _looks(ts: TaskSet) -> list[_Look]:
         busy = ts.hyperperiod + ts.from_ticks(max(D) + max(J))
     end = int(busy * ts.per_unit)
     most = sum(len(ts) * (end + max(D) + j) // p + len(ts) for p, j in zip(T, J, strict=True))
-    if most > _MOST_ARRIVALS:
-        why = f"about {most} arrivals would have to be looked at, in {ts.words(ts.from_ticks(end))}"
+    if most * (len(ts) + 10) > _MOST_TERMS:
+        why = f"about {counted(most)} arrivals would have to be looked at, in {time_in_words(ts, ts.from_ticks(end))}"
         raise BadInput("EDF response", why, "qpa answers whether the deadlines are met")
     tasks = list(zip(C, T, D, J, strict=True))
     found = []

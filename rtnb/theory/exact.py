@@ -6,14 +6,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 from numbers import Rational
 from typing import Any
 
+import pandas as pd
+
 from rtnb.errors import BadInput
 from rtnb.text import printable
-from rtnb.units import NS, in_words
+from rtnb.units import NS
 
 __all__ = ["Time", "exact", "fraction", "in_ticks", "ticks", "words"]
 
@@ -37,6 +40,8 @@ def exact(value: Any, what: str, unit: str = "") -> tuple[Time, str]:
         text = f"{int(value.numerator)}/{int(value.denominator)}"
     elif isinstance(value, float | Decimal):
         text = f"{Decimal(repr(float(value))) if isinstance(value, float) else value:f}"
+    elif isinstance(value, timedelta):  # also pandas': whole nanoseconds
+        return exact(f"{pd.Timedelta(value).value}ns" if pd.notna(value) else "NaT", what)
     else:
         text = " ".join(str(value).split())
     match = _TIME.fullmatch(text)
@@ -59,14 +64,21 @@ def fraction(value: Time) -> Time:
 
 
 def words(time: Time | None, unit: str = "") -> str:
-    """A time for people: exactly, where the set's times are numbers; in three digits, where they are nanoseconds.
+    """A time for people, exactly: a number, or where it is nanoseconds, in the unit that makes it short.
 
-    >>> words(Fraction(7, 3)), words(2_000_000, "ns"), words(None)
-    ('7/3', '2 ms', 'none')
+    >>> words(Fraction(7, 3)), words(2_000_400, "ns"), words(None)
+    ('7/3', '2.0004 ms', 'none')
     """
     if time is None:
         return "none"
-    return in_words(float(time)) if unit else str(time)
+    if not unit or time.denominator > 1:
+        return f"{time} {unit}".strip()
+    ns = abs(int(time))
+    name = next((name for name in ("s", "ms", "us") if ns >= NS[name]), "ns")
+    size = NS[name]
+    whole, part = divmod(ns, size)
+    digits = f"{part:0{len(str(size)) - 1}d}".rstrip("0") if part else ""
+    return f"{'-' * (time < 0)}{whole}{'.' * bool(digits)}{digits} {name}"
 
 
 def ticks(times: Iterable[Time]) -> int:

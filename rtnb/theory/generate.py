@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from numbers import Real
 from random import Random
 from typing import Any
 
@@ -21,6 +22,7 @@ __all__ = ["DEADLINES", "METHODS", "generate", "log_uniform_periods", "randfixed
 
 METHODS = ("uunifast", "uunifast-discard", "randfixedsum")
 DEADLINES = ("implicit", "constrained")
+ROUNDINGS = ("nearest", "down")
 _ATTEMPTS = 10_000
 _MOST_TASKS = 10_000
 _MOST_SUMMED = 400
@@ -34,7 +36,7 @@ def uunifast(n: int, U: float, rng: Random) -> list[float]:
     >>> [round(u, 3) for u in uunifast(3, 0.9, Random(1))]
     [0.57, 0.05, 0.28]
     """
-    _check(n, U, n, "uunifast")
+    _check(n, U, n, "uunifast", rng=rng)
     found, left = [], float(U)
     for after in range(n - 1, 0, -1):
         rest = left * rng.random() ** (1 / after)
@@ -70,9 +72,9 @@ def randfixedsum(n: int, U: float, rng: Random, low: float = 0, high: float = 1)
     >>> [round(u, 3) for u in randfixedsum(4, 2.5, Random(1))]
     [0.268, 0.98, 0.572, 0.68]
     """
-    if not 0 <= low < high:
-        raise BadInput("randfixedsum", f"low {low}, high {high}", "0 <= low < high")
-    _check(n, U, n * high, "randfixedsum", n * low)
+    if not all(isinstance(bound, Real) and math.isfinite(bound) for bound in (low, high)) or not 0 <= low < high:
+        raise BadInput("randfixedsum", f"low {low}, high {high}", "0 <= low < high, numbers")
+    _check(n, U, n * high, "randfixedsum", n * low, rng=rng)
     if n > _MOST_SUMMED:
         raise BadInput(f"randfixedsum({n}, {U})", f"it is for at most {_MOST_SUMMED} tasks", "uunifast takes more")
     left = float(U - n * low) / (high - low)
@@ -150,6 +152,7 @@ def generate(
     granularity: Any = None,
     unit: str = "",
     limit: float = 1,
+    rounding: str = "nearest",
 ) -> TaskSet:
     """A random set of n tasks t1, t2, ... of utilisation U, nearly, with whole times; the same for the same seed.
 
@@ -157,14 +160,16 @@ def generate(
     multiples of the granularity (1, in the unit; 1 ns for periods like "10ms"). deadlines: implicit (D = T) or
     constrained (D uniform from C to T). The list, and so the priorities, are in the order drawn.
 
-    C is u T rounded to the nearest whole number, halves to even, and at least 1; so the real utilisation, the set's own
-    `U`, is off by up to 1 / (2 T) a task, or more where u T is below 1/2. Long periods make it small; and so does a
-    unit, with which C is whole nanoseconds. Raises BadInput.
+    C is u T rounded to a whole number (rounding: nearest, halves to even; or down), and at least 1; so the real
+    utilisation, the set's own `U`, is off by up to 1 / (2 T) a task, or more where u T is below 1/2: with short periods
+    and many tasks it lies above. Long periods make that small; and so does a unit, with which C is whole nanoseconds.
+    Raises BadInput.
 
     >>> print(generate(3, 0.8, seed=1))
     t1 (4, 17), t2 (273, 517), t3 (1, 38)
     """
-    for given, known, what in ((method, METHODS, "method"), (deadlines, DEADLINES, "deadlines")):
+    choices = ((method, METHODS, "method"), (deadlines, DEADLINES, "deadlines"), (rounding, ROUNDINGS, "rounding"))
+    for given, known, what in choices:
         if given not in known:
             raise BadInput(f"{what} {given!r}", "not known", closest(str(given), known) or f"one of {', '.join(known)}")
     if type(seed) not in (int, str):
@@ -174,7 +179,7 @@ def generate(
     shares = _shares(n, U, rng, method, limit)
     tasks = []
     for number, (u, T) in enumerate(zip(shares, log_uniform_periods(n, low, high, rng, step), strict=True), 1):
-        C = max(1, round(u * int(T)))
+        C = max(1, round(u * int(T)) if rounding == "nearest" else int(u * int(T)))
         D = C + int(rng.random() * (T - C + 1)) if deadlines == "constrained" and C < T else T
         tasks.append(Task(f"t{number}", C, T, D, priority=number))
     return TaskSet._of(tasks, named)
@@ -203,8 +208,10 @@ def _periods(periods: tuple[Any, Any], granularity: Any, unit: str) -> tuple[Tim
     return low, high, step, a
 
 
-def _check(n: Any, U: Any, most: float, name: str, least: float = 0) -> None:
+def _check(n: Any, U: Any, most: float, name: str, least: float = 0, rng: Any = None) -> None:
     tried = f"{name}({n}, {U})"
+    if not isinstance(rng, Random | None):
+        raise BadInput(f"{name}, rng {rng}", "it is no generator of random numbers", "random.Random(1)")
     if type(n) is not int or not 1 <= n <= _MOST_TASKS:
         raise BadInput(tried, f"n is a whole number from 1 to {_MOST_TASKS:,}")
     try:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, NamedTuple
 
 from rtnb.errors import BadInput
+from rtnb.text import printable
 from rtnb.theory.exact import Time, exact
 from rtnb.theory.multiprocessor import check_cpus
 
@@ -94,6 +96,8 @@ def anomalies() -> dict[str, Listed]:
 
 
 def _lengths(C: Iterable[Any]) -> Sequence[Time]:
+    if not isinstance(C, Iterable):
+        raise BadInput(f"list_schedule, C {printable(str(C))[:40]}", "not a list of times", "for example [3, 2, 2]")
     found = [exact(length, f"C of job {number}") for number, length in enumerate(C, 1)]
     if not found:
         raise BadInput("list_schedule", "there is no job", "for example list_schedule([3, 2], cpus=2)")
@@ -109,9 +113,16 @@ def _graph(precedence: Iterable[tuple[int, int]], jobs: int) -> tuple[dict[int, 
     """Who comes after each job, and for how many each one waits."""
     after: dict[int, list[int]] = {job: [] for job in range(1, jobs + 1)}
     waits = dict.fromkeys(after, 0)
-    for pair in {tuple(pair): None for pair in precedence}:
-        if len(pair) != 2 or not set(pair) <= set(after):
+    if not isinstance(precedence, Iterable):
+        raise BadInput(f"precedence {printable(str(precedence))[:40]}", "not a list of pairs", "for example [(1, 9)]")
+    seen: set[tuple[int, int]] = set()
+    for pair in precedence:
+        known = isinstance(pair, Iterable) and all(isinstance(job, Integral) and job in after for job in pair)
+        if not known or len(tuple(pair)) != 2:
             raise BadInput(f"precedence {pair}", f"a pair of job numbers, from 1 to {jobs}", "(1, 9): 9 waits for 1")
-        after[pair[0]].append(pair[1])
-        waits[pair[1]] += 1
+        first, then = pair
+        if (first, then) not in seen:
+            seen.add((first, then))
+            after[first].append(then)
+            waits[then] += 1
     return after, waits

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from rtnb.errors import BadInput
 from rtnb.theory.multiprocessor import check_global
-from rtnb.theory.taskset import TaskSet
+from rtnb.theory.taskset import TaskSet, of_a_set
 from rtnb.theory.verdict import Step, Verdict, Witness
 
 __all__ = ["global_response_times"]
@@ -17,6 +17,7 @@ __all__ = ["global_response_times"]
 _MOST_STEPS = 20_000
 
 
+@of_a_set
 def global_response_times(ts: TaskSet, cpus: int) -> Verdict:
     """Bounds of the response times under global preemptive fixed priorities, deadlines up to the period; sufficient.
 

@@ -7,22 +7,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rtnb.errors import BadInput, closest
+import pandas as pd
+
+from rtnb.errors import BadInput, WorkerError, closest
 from rtnb.recording import Recording
 from rtnb.schema import frame
 from rtnb.theory import bounds, demand, edf, multiprocessor, priorities
+from rtnb.theory.deadlock import protocol_of
 from rtnb.theory.exact import Time, in_ticks, ticks
 from rtnb.theory.interference import global_response_times
+from rtnb.theory.multiprocessor import check_cpus
+from rtnb.theory.options import check_flags
 from rtnb.theory.response import response_times
 from rtnb.theory.rows import Bound, VerdictRow
-from rtnb.theory.taskset import TaskSet
+from rtnb.theory.taskset import TaskSet, of_a_set
 from rtnb.theory.timedemand import time_demand
 from rtnb.theory.verdict import Verdict
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["Ladder", "POLICIES", "analyse", "assigned"]
 
@@ -46,6 +48,8 @@ class Ladder:
     def schedulable(self) -> bool | None:
         """What follows from all of them: True, False, or None, which is cannot tell."""
         found = {verdict.schedulable for verdict in self.verdicts} - {None}
+        if len(found) > 1:
+            raise WorkerError("ladder", f"its tests contradict each other on {self.taskset}", "please report this set")
         return found.pop() if found else None
 
     def __bool__(self) -> bool:
@@ -55,9 +59,10 @@ class Ladder:
         return iter(self.verdicts)
 
     def __getitem__(self, test: str) -> Verdict:
-        """The verdict of the test whose name begins so. Raises BadInput."""
+        """The verdict of the test whose name begins so: `liu_layland`, `Liu-Layland`, `liu`. Raises BadInput."""
+        wanted = _letters(test)
         for verdict in self.verdicts:
-            if verdict.test.lower().startswith(test.lower()):
+            if wanted and _letters(verdict.test).startswith(wanted):
                 return verdict
         names = ", ".join(verdict.test for verdict in self.verdicts)
         raise BadInput(f"ladder[{test!r}]", "no test of that name has been made", f"there are {names}")
@@ -96,7 +101,12 @@ class Ladder:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return str(self.frame._repr_html_())
+        with pd.option_context("display.max_colwidth", None):  # the inequality in full: it is what one came for
+            return str(self.frame._repr_html_())
+
+
+def _letters(name: str) -> str:
+    return "".join(letter for letter in str(name).lower() if letter.isalnum())
 
 
 def _verdicts(verdicts: tuple[Verdict, ...]) -> dict[str, Any]:
@@ -123,6 +133,7 @@ def _bounds(ts: TaskSet, found: tuple[Time | None, ...], per_unit: int) -> dict[
     }
 
 
+@of_a_set
 def assigned(ts: TaskSet, policy: str) -> TaskSet:
     """The set with the priorities of a policy: its own under fp and edf. Raises BadInput.
 
@@ -130,39 +141,45 @@ def assigned(ts: TaskSet, policy: str) -> TaskSet:
     [2, 1]
     """
     if policy not in POLICIES:
-        raise BadInput(f"policy {policy!r}", "no test knows it", closest(policy, POLICIES) or ", ".join(POLICIES))
+        hint = closest(str(policy), POLICIES) or ", ".join(POLICIES)
+        raise BadInput(f"policy {policy!r}", "no test knows it", hint)
     make = {"rm": priorities.rate_monotonic, "dm": priorities.deadline_monotonic}
     return make[policy](ts) if policy in make else ts
 
 
+@of_a_set
 def analyse(
     ts: TaskSet, policy: str = "fp", *, cpus: int = 1, protocol: str | None = None, preemptive: bool = True
 ) -> Ladder:
     """Every test that fits the set under a policy (fp: its own priorities, rm, dm, edf), the simplest first.
 
-    With `protocol` the blocking terms of its critical sections count. On several CPUs the tests are those of global
-    scheduling; `partition` gives each CPU its own. Raises BadInput.
+    `protocol` is that of the critical sections, none unless given: then what shares a resource has no bound. On several
+    CPUs the tests are those of global scheduling; `partition` gives each CPU its own. Raises BadInput.
 
     >>> print(analyse(TaskSet(C=[1, 1], T=[2, 4]))["Liu"])
     Liu-Layland: U = 3/4 = 0.75 <= 0.8284 = 2 (2^(1/2) - 1): holds, schedulable
     """
     ts = assigned(ts, policy)
-    if type(cpus) is not int or cpus < 1:
-        raise BadInput(f"cpus {cpus}", "a whole number from 1 on")
+    check_cpus(cpus)
+    check_flags(preemptive=preemptive)
+    protocol = protocol_of(protocol or "none")
+    # Of resources that nobody else locks only sections without preemption are in others' way.
+    in_the_way = bool(ts.shared) or (protocol == "npp" and any(task.sections for task in ts))
+    blocking = protocol if in_the_way else None
     if pinned := sorted({task.cpu for task in ts if task.cpu is not None}):
         why = f"its tasks are pinned to CPUs {', '.join(map(str, pinned))}, and the tests are of tasks that share CPUs"
         raise BadInput("analyse", why, f"each CPU has its own: ts.on({pinned[0]}).analyse()")
     if cpus > 1:
-        tests = _several(ts, policy, cpus, protocol, preemptive)
+        tests = _several(ts, policy, cpus, blocking, preemptive)
     else:
-        tests = (_edf if policy == "edf" else _fixed)(ts, protocol, preemptive)
+        tests = (_edf if policy == "edf" else _fixed)(ts, blocking, preemptive)
     verdicts, left_out = [], []
     for test in tests:
         try:
             verdicts.append(test())
         except BadInput as e:  # the test does not fit this set: that is for the reader to know, and no failure
             left_out.append(f"left out: {e.tried}: {e.why}")
-    return Ladder(ts, policy, cpus, tuple(verdicts), tuple(left_out))
+    return Ladder(ts, policy, cpus, tuple(verdicts), tuple(dict.fromkeys(left_out)))
 
 
 def _fixed(ts: TaskSet, protocol: str | None, preemptive: bool) -> list[Callable[[], Verdict]]:
@@ -177,18 +194,22 @@ def _fixed(ts: TaskSet, protocol: str | None, preemptive: bool) -> list[Callable
     if protocol is None:
         ladder += [partial(bounds.hyperbolic, ts), partial(time_demand, ts)]
     ladder.append(exact)
-    if any(task.offset for task in ts):
+    if protocol is None and any(task.offset for task in ts):
         ladder.append(partial(response_times, ts, offsets=True))
     return ladder
 
 
 def _edf(ts: TaskSet, protocol: str | None, preemptive: bool) -> list[Callable[[], Verdict]]:
     how: dict[str, Any] = {"blocking": protocol, "preemptive": preemptive}
-    ladder: list[Callable[[], Verdict]] = [partial(edf.edf_utilisation, ts)]
-    if protocol is None and preemptive:
-        ladder += [partial(edf.edf_density, ts)]
-    ladder += [partial(demand.processor_demand, ts, **how), partial(demand.qpa, ts, **how)]
-    return [*ladder, partial(edf.edf_response_times, ts)] if protocol is None and preemptive else ladder
+    exact: list[Callable[[], Verdict]] = [partial(demand.processor_demand, ts, **how), partial(demand.qpa, ts, **how)]
+    if protocol is not None or not preemptive:  # the others know of no blocking
+        return [partial(bounds.utilisation, ts), *exact]
+    return [
+        partial(edf.edf_utilisation, ts),
+        partial(edf.edf_density, ts),
+        *exact,
+        partial(edf.edf_response_times, ts),
+    ]
 
 
 def _several(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Do the tasks meet their deadlines when any of them may run on any of m CPUs? Bounds for global scheduling.
 
-A job may move from one CPU to another, but is never on two at once. Critical sections are not counted.
+A job may move from one CPU to another, but is never on two at once. Tasks that share resources are refused.
 """
 
 from __future__ import annotations
@@ -11,12 +11,17 @@ from fractions import Fraction
 from typing import Any
 
 from rtnb.errors import BadInput
+from rtnb.text import printable
 from rtnb.theory.exact import Time, exact, fraction
+from rtnb.theory.load import share, sides
 from rtnb.theory.task import Task
-from rtnb.theory.taskset import TaskSet
+from rtnb.theory.taskset import TaskSet, of_a_set
 from rtnb.theory.verdict import Verdict, Witness
 
 __all__ = [
+    "MOST_CPUS",
+    "check_cpus",
+    "check_global",
     "dhall",
     "edf_us",
     "edf_us_bound",
@@ -31,6 +36,8 @@ __all__ = [
     "rm_us_threshold",
     "tardiness",
 ]
+
+MOST_CPUS = 1024
 
 
 def dhall(cpus: int = 2, period: Any = 20, epsilon: Any = 1) -> TaskSet:
@@ -53,6 +60,7 @@ def dhall(cpus: int = 2, period: Any = 20, epsilon: Any = 1) -> TaskSet:
     return TaskSet([*light, ("heavy", P, P)])
 
 
+@of_a_set
 def necessary(ts: TaskSet, cpus: int) -> Verdict:
     """What must hold on so many CPUs whatever the algorithm: U <= m, and no task is too much for one CPU alone.
 
@@ -68,7 +76,7 @@ def necessary(ts: TaskSet, cpus: int) -> Verdict:
     if wrong:
         why = f"{wrong.name} needs {ts.words(wrong.C)} of one CPU, and cannot have it in time"
         witness = Witness(why, task=wrong.name)
-    told = f"U = {total} {_sign(total <= cpus)} {cpus}, each C <= min(T, D - J)"
+    told = f"U = {share(total, cpus)} {_sign(total <= cpus)} {cpus}, each C <= min(T, D - J)"
     return Verdict(ts, "necessary", "necessary", total <= cpus and wrong is None, told, witness)
 
 
@@ -81,6 +89,7 @@ def gfb_bound(cpus: int, largest: Time) -> Time:
     return fraction(cpus - (cpus - 1) * Fraction(largest))
 
 
+@of_a_set
 def gfb(ts: TaskSet, cpus: int) -> Verdict:
     """Global EDF by the utilisation bound of Goossens, Funk and Baruah, U <= m - (m - 1) U_max; sufficient.
 
@@ -100,18 +109,20 @@ def gfb(ts: TaskSet, cpus: int) -> Verdict:
     bound = gfb_bound(cpus, largest)
     name = "U" if all(task.D == task.T for task in ts) else "density"
     passed = total <= bound and largest <= 1
-    told = f"{name} = {total} {_sign(total <= bound)} {cpus} - {cpus - 1} * {largest} = {bound}"
+    left, right = sides(total, bound)
+    told = f"{name} = {left} {_sign(total <= bound)} {cpus} - {cpus - 1} * {share(largest)} = {right}"
     most = ts[density.index(largest)]
-    witness = None if passed else Witness(f"{most.name} has the largest, {largest}", task=most.name)
+    witness = None if passed else Witness(f"{most.name} has the largest, {share(largest)}", task=most.name)
     return Verdict(ts, "gfb", "sufficient", passed, told, witness)
 
 
 def rm_us_threshold(cpus: int) -> Fraction:
-    """m / (3m - 2): a task that uses more is heavy to RM-US. It is 1 on one CPU, where RM-US is RM.
+    """m / (3m - 2): a task that uses more is heavy to RM-US. It is 1 on one CPU, where RM-US is RM. Raises BadInput.
 
     >>> rm_us_threshold(4)
     Fraction(2, 5)
     """
+    check_cpus(cpus)
     return Fraction(cpus, 3 * cpus - 2)
 
 
@@ -125,11 +136,12 @@ def rm_us_bound(cpus: int) -> Fraction:
 
 
 def edf_us_threshold(cpus: int) -> Fraction:
-    """m / (2m - 1): a task that uses more is heavy to EDF-US.
+    """m / (2m - 1): a task that uses more is heavy to EDF-US. Raises BadInput.
 
     >>> edf_us_threshold(4)
     Fraction(4, 7)
     """
+    check_cpus(cpus)
     return Fraction(cpus, 2 * cpus - 1)
 
 
@@ -142,6 +154,7 @@ def edf_us_bound(cpus: int) -> Fraction:
     return cpus * edf_us_threshold(cpus)
 
 
+@of_a_set
 def heavy(ts: TaskSet, threshold: Fraction) -> tuple[str, ...]:
     """The names of the tasks that use more than a threshold, in list order: RM-US and EDF-US let them go first.
 
@@ -151,6 +164,7 @@ def heavy(ts: TaskSet, threshold: Fraction) -> tuple[str, ...]:
     return tuple(task.name for task in ts if threshold < task.U)
 
 
+@of_a_set
 def rm_us_priorities(ts: TaskSet, cpus: int) -> TaskSet:
     """The set with the priorities of RM-US: first the heavy tasks, then the others by their period.
 
@@ -165,6 +179,7 @@ def rm_us_priorities(ts: TaskSet, cpus: int) -> TaskSet:
     return ts.with_priorities(sorted(range(len(ts)), key=rank.__getitem__))
 
 
+@of_a_set
 def rm_us(ts: TaskSet, cpus: int) -> Verdict:
     """RM-US[m / (3m - 2)]: U <= m^2 / (3m - 2); sufficient. The verdict's set has its priorities.
 
@@ -182,6 +197,7 @@ def rm_us(ts: TaskSet, cpus: int) -> Verdict:
     return _us(rm_us_priorities(ts, cpus), "rm-us", *limits)
 
 
+@of_a_set
 def edf_us(ts: TaskSet, cpus: int) -> Verdict:
     """EDF-US[m / (2m - 1)]: U <= m^2 / (2m - 1); sufficient.
 
@@ -201,11 +217,12 @@ def _us(ts: TaskSet, test: str, formula: str, bound: Fraction, threshold: Fracti
         raise BadInput(test, "a task's deadline is not its period", "the bound is proved for deadlines equal to it")
     total = ts.U
     passed = total <= bound
-    told = f"U = {total} {_sign(passed)} {formula} = {bound}"
+    told = f"U = {share(total, bound)} {_sign(passed)} {formula} = {bound}"
     first = ", ".join(heavy(ts, threshold)) or "none"
     return Verdict(ts, test, "sufficient", passed, told, Witness(f"heavy (U > {threshold}), so first: {first}"))
 
 
+@of_a_set
 def tardiness(ts: TaskSet, cpus: int) -> Time:
     """The most by which global EDF can miss a deadline, where U <= m and each C <= T.
 
@@ -221,7 +238,8 @@ def tardiness(ts: TaskSet, cpus: int) -> Time:
     if any(task.D != task.T for task in ts):
         raise BadInput("tardiness", "a task's deadline is not its period", "the bound is for deadlines equal to it")
     if total > cpus or largest > 1:
-        why = f"U is {total} on {cpus} CPUs, and the largest task's {largest}: lateness grows without bound"
+        U, most = share(total, cpus), share(largest)
+        why = f"U is {U} on {cpus} CPUs, and the largest task's {most}: lateness grows without bound"
         raise BadInput("tardiness", why, "U <= m, and each C <= T")
     if cpus == 1:
         return 0
@@ -231,13 +249,14 @@ def tardiness(ts: TaskSet, cpus: int) -> Time:
 
 def check_cpus(cpus: Any, least: int = 1) -> None:
     """Raises BadInput for what is no number of CPUs."""
-    if type(cpus) is not int or cpus < least:
-        raise BadInput(f"cpus {cpus}", f"a whole number from {least} on")
+    if type(cpus) is not int or not least <= cpus <= MOST_CPUS:
+        raise BadInput(f"cpus {printable(str(cpus))[:40]}", f"a whole number from {least} to {MOST_CPUS}")
 
 
 def check_global(ts: TaskSet, cpus: int, test: str) -> None:
     """Raises BadInput for what no test of global scheduling here knows of."""
     check_cpus(cpus)
+    ts.check_independent(test)
     rules: tuple[tuple[str, Callable[[Task], bool], str], ...] = (
         ("has release jitter, which the bound does not know", lambda task: task.jitter > 0, "leave jitter out"),
         ("is bound to a CPU", lambda task: task.cpu is not None, "leave cpu out, or test each CPU by itself"),

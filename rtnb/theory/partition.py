@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
 
 from rtnb.errors import BadInput, closest
 from rtnb.theory.exact import Time, fraction
+from rtnb.theory.load import share, sides
 from rtnb.theory.multiprocessor import check_cpus
 from rtnb.theory.response import fits
-from rtnb.theory.taskset import TaskSet
+from rtnb.theory.taskset import TaskSet, of_a_set
 from rtnb.theory.verdict import Verdict, Witness
 
 __all__ = ["FITS", "ORDERS", "TESTS", "Partition", "Try", "lopez", "lopez_bound", "partition"]
@@ -32,7 +33,7 @@ class Try(NamedTuple):
     fits: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Partition:
     """A packing: `bins` are the numbers of the tasks, from 1, a CPU each in list order; True where all are placed.
 
@@ -45,7 +46,7 @@ class Partition:
     fit: str
     order: str
     test: str
-    steps: tuple[Try, ...] = field(repr=False)
+    steps: tuple[Try, ...]
 
     def __bool__(self) -> bool:
         return not self.unplaced
@@ -68,7 +69,7 @@ class Partition:
         witness = None
         if self.unplaced:
             name = self.taskset[self.unplaced[0] - 1].name
-            loads = ", ".join(str(step.load) for step in self.steps if step.task == name)
+            loads = ", ".join(share(step.load) for step in self.steps if step.task == name)
             witness = Witness(f"{name} fits on none (U there: {loads})", task=name)
         test = f"{self.fit} fit, {self.test}"
         return Verdict(self.taskset, test, "sufficient", not self.unplaced, told, witness)
@@ -76,19 +77,24 @@ class Partition:
     def __str__(self) -> str:
         return str(self.verdict)
 
+    __repr__ = __str__
 
+
+@of_a_set
 def partition(ts: TaskSet, cpus: int, fit: str = "first", order: str = "decreasing", test: str = "edf") -> Partition:
     """Pack the tasks onto so many CPUs, one after the other; a task that has a `cpu` is tried there alone.
 
     fit: first, best, worst, next. order: decreasing (by utilisation), or as given. test, the exact one of a CPU: edf
     (U <= 1, or QPA where deadlines are below periods), or fp (response times under the set's own priorities). A packing
-    that fails is no proof that there is none. Raises BadInput. Lopez, Diaz & Garcia, "Utilization bounds for EDF
-    scheduling on real-time multiprocessor systems", Real-Time Systems 28, 2004.
+    that fails is no proof that there is none. Raises BadInput, also where tasks share resources.
+    Lopez, Diaz & Garcia, "Utilization bounds for EDF scheduling on real-time multiprocessor systems", Real-Time
+    Systems 28, 2004.
 
     >>> partition(TaskSet(C=[1, 1, 20], T=[19, 19, 20]), 2).bins
     ((3,), (1, 2))
     """
     check_cpus(cpus)
+    ts.check_independent("partition")
     for given, known, what in ((fit, FITS, "fit"), (order, ORDERS, "order"), (test, TESTS, "test")):
         if given not in known:
             raise BadInput(f"{what} {given!r}", "not known", closest(str(given), known) or f"one of {', '.join(known)}")
@@ -140,8 +146,10 @@ def _sub(ts: TaskSet, places: Sequence[int]) -> TaskSet:
     return ts._of((replace(ts[at], cpu=None) for at in sorted(places)), ts.unit)
 
 
+@of_a_set
 def schedulable_edf(ts: TaskSet) -> bool:
     """EDF on one CPU, exactly: by U <= 1 alone where no deadline is below its period."""
+    ts.check_independent("edf")
     if all(task.D >= task.T and not task.jitter for task in ts):
         total = ts.U
         return total <= 1
@@ -162,6 +170,7 @@ def lopez_bound(cpus: int, largest: Time) -> Fraction:
     return Fraction(beta * cpus + 1, beta + 1)
 
 
+@of_a_set
 def lopez(ts: TaskSet, cpus: int) -> Verdict:
     """Partitioned EDF by the bound of Lopez, Diaz and Garcia, U <= (beta m + 1) / (beta + 1); sufficient.
 
@@ -172,6 +181,7 @@ def lopez(ts: TaskSet, cpus: int) -> Verdict:
     lopez: U = 153/100 > (beta m + 1) / (beta + 1) = 3/2, beta = 1: fails, cannot tell
     """
     check_cpus(cpus)
+    ts.check_independent("lopez")
     for task in ts:
         if task.D < task.T or task.jitter or task.cpu is not None:
             why = "the bound is for deadlines not below the period, no release jitter and no bound CPU"
@@ -180,5 +190,6 @@ def lopez(ts: TaskSet, cpus: int) -> Verdict:
     bound = lopez_bound(cpus, largest)
     beta = int(1 / largest)
     passed = total <= bound
-    told = f"U = {total} {'<=' if passed else '>'} (beta m + 1) / (beta + 1) = {bound}, beta = {beta}"
+    left, right = sides(total, bound)
+    told = f"U = {left} {'<=' if passed else '>'} (beta m + 1) / (beta + 1) = {right}, beta = {beta}"
     return Verdict(ts, "lopez", "sufficient", passed, told)

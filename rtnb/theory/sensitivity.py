@@ -13,11 +13,12 @@ from typing import NamedTuple
 from rtnb.errors import BadInput, closest
 from rtnb.theory.edf import edf_response_times
 from rtnb.theory.exact import Time, fraction
-from rtnb.theory.load import before, deadlines, demand_at, effective_deadlines
+from rtnb.theory.load import before, deadlines, demand_at, effective_deadlines, share, time_in_words
 from rtnb.theory.priorities import deadline_monotonic, rate_monotonic
 from rtnb.theory.response import response_times
-from rtnb.theory.taskset import TaskSet
+from rtnb.theory.taskset import TaskSet, of_a_set
 from rtnb.theory.verdict import Witness
+from rtnb.units import in_words
 
 __all__ = ["Breakdown", "Slack", "breakdown", "largest_C", "slack"]
 
@@ -26,7 +27,7 @@ _MOST_LOOKS = 100_000
 _FIRST_LOOKS = 2_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Breakdown:
     """All C times `factor` just fit, with the utilisation `U`; the witness says what keeps them from growing."""
 
@@ -34,18 +35,40 @@ class Breakdown:
     U: Fraction
     witness: Witness
 
+    def __str__(self) -> str:
+        return f"breakdown: all C times {share(self.factor)} fit, U = {share(self.U)}; {self.witness.words}"
 
-@dataclass(frozen=True)
+    __repr__ = __str__
+
+
+@dataclass(frozen=True, repr=False)
 class Slack:
     """`left`: D - R of each task in list order, None where R is unbounded. `extra`: what all C may grow by at once.
 
-    `extra` is None where the set is not schedulable as it is.
+    `extra` is None where the set is not schedulable as it is. `taskset` is the set, with the policy's priorities.
     """
+
+    taskset: TaskSet
 
     left: tuple[Time | None, ...]
     extra: Time | None
 
+    def __str__(self) -> str:
+        named = zip(self.taskset, self.left, strict=True)
+        left = ", ".join(f"{task.name} {'unbounded' if time is None else self._words(time)}" for task, time in named)
+        extra = "all C: not schedulable as it is" if self.extra is None else f"all C: {self._words(self.extra)}"
+        return f"slack: {left}; {extra}"
 
+    __repr__ = __str__
+
+    def _words(self, time: Time) -> str:
+        """Of nanoseconds that are not whole, three digits: what they are exactly is in `left` and `extra`."""
+        if self.taskset.unit and time.denominator > 1:
+            return f"about {in_words(float(time))}"
+        return time_in_words(self.taskset, time)
+
+
+@of_a_set
 def breakdown(ts: TaskSet, policy: str = "fp") -> Breakdown:
     """The largest factor by which all C can be multiplied, exactly: below 1, the set is not schedulable.
 
@@ -53,13 +76,15 @@ def breakdown(ts: TaskSet, policy: str = "fp") -> Breakdown:
     release jitter counted. The factor is 0 where a task may be released as late as its deadline.
 
     Bini, Di Natale & Buttazzo, "Sensitivity analysis for fixed-priority real-time systems", Real-Time Systems 39,
-    2008; Zhang, Burns & Baruah, "Improved sensitivity analysis for EDF", ICESS 2010. Raises BadInput for another
-    policy, and where more than 100,000 instants would have to be looked at.
+    2008; Zhang, Burns & Baruah, "Sensitivity analysis for EDF scheduled arbitrary deadline real-time systems", RTCSA
+    2010. Raises BadInput for another policy, for tasks that share resources, and where more than 100,000 instants
+    would have to be looked at.
 
     >>> found = breakdown(TaskSet(C=[20, 40, 100], T=[100, 150, 350]))
     >>> found.factor, found.U, found.witness.words
     (Fraction(5, 4), Fraction(79, 84), 't3 has until 300 to be done')
     """
+    ts.check_independent("breakdown")
     C = ts.in_ticks("C")
     most = _largest(ts, policy, [0] * len(ts), C)
     factor = Fraction(0) if most is None else most.x
@@ -67,6 +92,7 @@ def breakdown(ts: TaskSet, policy: str = "fp") -> Breakdown:
     return Breakdown(factor, factor * ts.U, witness)
 
 
+@of_a_set
 def largest_C(ts: TaskSet, policy: str = "fp") -> list[Time | None]:
     """The largest C of each task with which the set is schedulable, the others as they are; exactly, in list order.
 
@@ -75,6 +101,7 @@ def largest_C(ts: TaskSet, policy: str = "fp") -> list[Time | None]:
     >>> largest_C(TaskSet(C=[1, 2, 3], T=[5, 7, 16]))
     [Fraction(7, 3), 4, 7]
     """
+    ts.check_independent("largest_C")
     C = ts.in_ticks("C")
     found: list[Time | None] = []
     for at in range(len(ts)):
@@ -84,6 +111,7 @@ def largest_C(ts: TaskSet, policy: str = "fp") -> list[Time | None]:
     return found
 
 
+@of_a_set
 def slack(ts: TaskSet, policy: str = "fp") -> Slack:
     """What is left to each task between its worst response and its deadline, and how much longer all jobs may take.
 
@@ -91,20 +119,23 @@ def slack(ts: TaskSet, policy: str = "fp") -> Slack:
     `edf_response_times`.
 
     >>> slack(TaskSet(C=[1, 2, 3], T=[5, 7, 16]))
-    Slack(left=(4, 4, 9), extra=Fraction(2, 3))
+    slack: t1 4, t2 4, t3 9; all C: 2/3
     """
+    ts.check_independent("slack")
     ts = _ordered(ts, policy)
     R = (edf_response_times if policy == "edf" else response_times)(ts).R
     left = tuple(None if r is None else fraction(Fraction(task.D - r)) for task, r in zip(ts, R, strict=True))
     most = _largest(ts, policy, ts.in_ticks("C"), [1] * len(ts))
-    return Slack(left, fraction(most.x / ts.per_unit) if most else None)
+    return Slack(ts, left, fraction(most.x / ts.per_unit) if most else None)
 
 
 def _ordered(ts: TaskSet, policy: str) -> TaskSet:
     if policy not in _POLICIES:
         hint = closest(str(policy), _POLICIES) or f"one of {', '.join(_POLICIES)}"
         raise BadInput(f"policy {policy}", "no sensitivity is known for it", hint)
-    return {"rm": rate_monotonic, "dm": deadline_monotonic}.get(policy, lambda same: same)(ts)
+    if policy in ("rm", "dm"):
+        return rate_monotonic(ts) if policy == "rm" else deadline_monotonic(ts)
+    return ts
 
 
 class _Case(NamedTuple):
@@ -125,7 +156,7 @@ class _Case(NamedTuple):
         return sum((Fraction(c, p) for c, p in zip(part, self.T, strict=True)), Fraction())
 
     def too_many(self, looked: Time) -> BadInput:
-        upto = self.ts.words(fraction(Fraction(looked) / self.ts.per_unit))
+        upto = time_in_words(self.ts, fraction(Fraction(looked) / self.ts.per_unit))
         why = f"more than {_MOST_LOOKS} instants up to {upto} would have to be looked at"
         return BadInput("sensitivity", why, "rounder periods, with a shorter hyperperiod, need fewer")
 
@@ -178,7 +209,7 @@ def _fitting(case: _Case, most: _Most, t: int) -> _Most | None:
     if base + grows * most.x <= t:
         return most
     at = case.ts.from_ticks(t)
-    return _Most(Fraction(t - base, grows), Witness(f"the demand reaches t at {case.ts.words(at)}", at))
+    return _Most(Fraction(t - base, grows), Witness(f"the demand reaches t at {time_in_words(case.ts, at)}", at))
 
 
 def _end(case: _Case, x: Fraction) -> Time:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from decimal import Decimal, localcontext
 from fractions import Fraction
 from itertools import pairwise
 from numbers import Real
@@ -13,9 +14,11 @@ from typing import Any, NamedTuple
 
 from rtnb.errors import BadInput, closest
 from rtnb.text import printable
-from rtnb.theory.exact import Time, exact, fraction, words
+from rtnb.theory.exact import Time, exact, words
+from rtnb.theory.load import is_below, share, sides
+from rtnb.theory.options import check_flags
 from rtnb.theory.task import Task
-from rtnb.theory.taskset import TaskSet
+from rtnb.theory.taskset import TaskSet, of_a_set
 from rtnb.theory.verdict import Verdict, Witness
 
 __all__ = [
@@ -67,8 +70,14 @@ class Server:
         if self.kind not in KINDS:
             hint = closest(str(self.kind), KINDS) or f"one of {', '.join(KINDS)}"
             raise BadInput(f"server {printable(str(self.kind))[:40]}", "there is no such kind", hint)
-        if not self.name.strip() or len(self.name.encode(errors="replace")) > 31 or printable(self.name) != self.name:
+        if (
+            not isinstance(self.name, str)
+            or not self.name.strip()
+            or len(self.name.encode(errors="replace")) > 31
+            or printable(self.name) != self.name
+        ):
             raise BadInput("server", "a name has 1 to 31 bytes that can be printed")
+        check_flags(reclaim=self.reclaim, corrected=self.corrected, hard=self.hard)
         if self.priority is not None and not (isinstance(self.priority, Real) and math.isfinite(self.priority)):
             raise BadInput(f"{self._tried}, priority {printable(str(self.priority))[:40]}", "not a number")
         units: set[str] = set()
@@ -112,7 +121,7 @@ class Server:
     def _served(self, units: set[str]) -> tuple[tuple[Time, Time], ...]:
         """The requests, exactly, in the order of arrival."""
         found = []
-        for number, request in enumerate(self.requests, 1):
+        for number, request in enumerate(_listed(self.requests), 1):
             tried = f"{self._tried}, request {number}"
             try:
                 (t, first), (c, second) = (exact(value, "time") for value in request)
@@ -153,13 +162,27 @@ class Server:
         return f"{self.name}: {self.kind.replace('_', ' ')} server" + (f" ({own})" if self.utilisation else "")
 
 
+def _listed(requests: _Requests) -> tuple[Any, ...]:
+    """The requests as they are given. Raises BadInput for what is no list."""
+    if not isinstance(requests, Iterable):
+        hint = "for example requests=[(2, 1), (8, 2)]"
+        raise BadInput(f"server, requests {printable(str(requests))[:40]}", "not a list of them", hint)
+    return tuple(requests)
+
+
+def _check_servers(tried: str, *servers: Any) -> None:
+    for server in servers:
+        if not isinstance(server, Server):
+            raise BadInput(f"{tried}, {printable(repr(server))[:40]}", "it is no server", "for example polling(2, 5)")
+
+
 def background(requests: _Requests = (), *, name: str = "S") -> Server:
     """A server that serves when no task wants the processor.
 
     >>> print(background([(2, 2), (8, 1)]))
     S: background server
     """
-    return Server("background", name=name, requests=tuple(requests))
+    return Server("background", name=name, requests=_listed(requests))
 
 
 def polling(Q: Any, T: Any, requests: _Requests = (), *, name: str = "S", priority: Any = None) -> Server:
@@ -171,7 +194,7 @@ def polling(Q: Any, T: Any, requests: _Requests = (), *, name: str = "S", priori
     >>> print(polling("2ms", "5ms"))
     S: polling server (2 ms, 5 ms)
     """
-    return Server("polling", Q, T, name, tuple(requests), priority)
+    return Server("polling", Q, T, name, _listed(requests), priority)
 
 
 def deferrable(Q: Any, T: Any, requests: _Requests = (), *, name: str = "S", priority: Any = None) -> Server:
@@ -183,7 +206,7 @@ def deferrable(Q: Any, T: Any, requests: _Requests = (), *, name: str = "S", pri
     >>> deferrable(2, 5).utilisation
     Fraction(2, 5)
     """
-    return Server("deferrable", Q, T, name, tuple(requests), priority)
+    return Server("deferrable", Q, T, name, _listed(requests), priority)
 
 
 def sporadic(
@@ -199,7 +222,7 @@ def sporadic(
     >>> print(sporadic(2, 5))
     S: sporadic server (2, 5)
     """
-    return Server("sporadic", Q, T, name, tuple(requests), priority, corrected=corrected)
+    return Server("sporadic", Q, T, name, _listed(requests), priority, corrected=corrected)
 
 
 def total_bandwidth(U: Any, requests: _Requests = (), *, name: str = "S", priority: Any = None) -> Server:
@@ -211,7 +234,7 @@ def total_bandwidth(U: Any, requests: _Requests = (), *, name: str = "S", priori
     >>> print(total_bandwidth("1/4"))
     S: total bandwidth server (U = 1/4)
     """
-    return Server("total_bandwidth", name=name, requests=tuple(requests), priority=priority, U=U)
+    return Server("total_bandwidth", name=name, requests=_listed(requests), priority=priority, U=U)
 
 
 def constant_bandwidth(
@@ -236,9 +259,10 @@ def constant_bandwidth(
     S: constant bandwidth server (3, 8)
     """
     kind = "constant_bandwidth"
-    return Server(kind, Q, T, name, tuple(requests), priority, reclaim=reclaim, umax=umax, hard=hard)
+    return Server(kind, Q, T, name, _listed(requests), priority, reclaim=reclaim, umax=umax, hard=hard)
 
 
+@of_a_set
 def with_server(ts: TaskSet, *servers: Server) -> TaskSet:
     """The set with each server put in as a task, after the others, with its place in the priorities.
 
@@ -250,11 +274,12 @@ def with_server(ts: TaskSet, *servers: Server) -> TaskSet:
     >>> print(with_server(TaskSet(C=[1, 2], T=[4, 6]), deferrable(1, 5)))
     t1 (1, 4), t2 (2, 6), S (1, 5, 9)
     """
+    _check_servers("with_server", *servers)
     order = [(n, 1, at) for n, at in enumerate(ts.order)]
     order += [(_spot(ts, server), 0, at) for at, server in enumerate(servers, len(ts))]
     order.sort()
-    for server in servers:
-        _check_bound(ts, server, at_top=all(at >= len(ts) for _, _, at in order[: len(servers)]))
+    for at, server in enumerate(servers, len(ts)):
+        _check_bound(ts, server, at_top=order[0][2] == at)
     tasks = [*ts, *map(_as_task, servers)]
     named = TaskSet(({**_columns(task), "priority": n} for n, task in enumerate(tasks, 1)), unit=ts.unit)
     return named.with_priorities(at for _, _, at in order)
@@ -276,7 +301,7 @@ def _check_bound(ts: TaskSet, server: Server, *, at_top: bool) -> None:
     if server.kind not in _FIXED:
         raise BadInput(tried, "it lives under EDF, and is no task there", "bandwidth(ts, server) is its test")
     if server.kind == "sporadic" and not (server.corrected or at_top):
-        why = "below other tasks it can take more than Q in T, and no bound is known"
+        why = "below others it can take more than Q in T, and no bound is known"
         raise BadInput(tried, why, "corrected=True; or the highest priority")
 
 
@@ -321,6 +346,7 @@ def _room(kind: str, Us: Fraction) -> Fraction:
 _ROOM_WORDS = {"deferrable": "(Us + 2)/(2 Us + 1)", "polling": "2/(Us + 1)", "sporadic": "2/(Us + 1)"}
 
 
+@of_a_set
 def server_liu_layland(ts: TaskSet, server: Server) -> Verdict:
     """The utilisation bound beside a server: U <= n (K^(1/n) - 1), compared exactly as (1 + U/n)^n <= K.
 
@@ -331,15 +357,23 @@ def server_liu_layland(ts: TaskSet, server: Server) -> Verdict:
     >>> server_liu_layland(TaskSet(C=[1, 1], T=[4, 8]), polling(1, 4)).passed
     True
     """
+    _check_servers("server_liu_layland", server)
     n, room = len(ts), _room(server.kind, server.utilisation)
-    passed = (1 + ts.U / n) ** n <= room
-    bound = server_bound(server.kind, n, server.utilisation)
-    right = f"{n} (({_ROOM_WORDS[server.kind]})^(1/{n}) - 1) = {bound:.4f}"
-    return _bound_verdict(
-        ts, server, f"{server.kind} server, Liu and Layland", passed, f"U = {_number(ts.U)} <= {right}"
-    )
+    passed = is_below(ts.U, n, room)
+    U, bound = sides(ts.U, _bound(n, room, ts.U), digits=4)
+    inequality = f"U = {U} <= {n} (({_ROOM_WORDS[server.kind]})^(1/{n}) - 1) = {bound}"
+    return _bound_verdict(ts, server, f"{server.kind} server, Liu and Layland", passed, inequality)
 
 
+def _bound(n: int, room: Fraction, U: Fraction) -> Fraction:
+    """n (room^(1/n) - 1), to fifty digits; U itself where it is as near as that."""
+    with localcontext(prec=50):
+        power = (Decimal(room.numerator) / Decimal(room.denominator)) ** (1 / Decimal(n))
+    bound = n * (Fraction(power) - 1)
+    return U if abs(U - bound) < Fraction(1, 10**40) else bound
+
+
+@of_a_set
 def server_hyperbolic(ts: TaskSet, server: Server) -> Verdict:
     """The hyperbolic bound beside a server: the product of (U_i + 1) <= K; see server_liu_layland.
 
@@ -349,15 +383,18 @@ def server_hyperbolic(ts: TaskSet, server: Server) -> Verdict:
     >>> print(server_hyperbolic(TaskSet(C=[1, 2], T=[10, 20]), deferrable(1, 5)))
     deferrable server, hyperbolic: prod (U_i + 1) = 121/100 <= (Us + 2)/(2 Us + 1) = 11/7: holds, schedulable
     """
+    _check_servers("server_hyperbolic", server)
     room = _room(server.kind, server.utilisation)
     product = math.prod((task.U + 1 for task in ts), start=Fraction(1))
-    inequality = f"prod (U_i + 1) = {_number(product)} <= {_ROOM_WORDS[server.kind]} = {_number(room)}"
+    left, right = sides(product, room)
+    inequality = f"prod (U_i + 1) = {left} <= {_ROOM_WORDS[server.kind]} = {right}"
     return _bound_verdict(ts, server, f"{server.kind} server, hyperbolic", product <= room, inequality)
 
 
 def _bound_verdict(ts: TaskSet, server: Server, test: str, passed: bool, inequality: str) -> Verdict:
     """Passed, where the bound is proven for such a set; if not, the witness says why not."""
     server.check(ts)
+    ts.check_independent(test)
     task, why = _outside(ts, server)
     witness = Witness(f"the bound is not for it: {why}", task=task) if why else None
     return Verdict(ts, test, "sufficient", passed and not why, inequality, witness)
@@ -382,12 +419,6 @@ def _outside(ts: TaskSet, server: Server) -> tuple[str, str]:
         if least > task.T:
             return task.name, f"the T of {task.name} is below T + Q = {ts.words(least)} of {server.name}"
     return "", ""
-
-
-def _number(value: Fraction) -> str:
-    """A fraction, or where it is long, four of its digits."""
-    shown = str(fraction(value))
-    return shown if len(shown) < 16 else f"{float(value):.4f}"
 
 
 class LeastBound(NamedTuple):
@@ -417,15 +448,19 @@ def deferrable_least_bound(n: int | None = None) -> LeastBound:
     return LeastBound(low, low + (room if n is None else n * math.expm1(room / n)))
 
 
+@of_a_set
 def bandwidth(ts: TaskSet, *servers: Server) -> Verdict:
     """The test of total and constant bandwidth servers under EDF: U of the tasks + U of the servers <= 1.
 
-    Exact where each D >= T and there is no jitter; else sufficient, with the density: C / min(D - J, T). Raises
-    BadInput for other servers. Sources: Spuri, Buttazzo 1996; Abeni, Buttazzo 1998.
+    Exact where each D >= T and there is no jitter; else sufficient, with the density: C / min(D - J, T), which proves
+    nothing beside a server that reclaims, as it takes what U leaves. Raises BadInput for other servers, and where the
+    tasks share resources. Sources: Spuri, Buttazzo 1996; Abeni, Buttazzo 1998.
 
     >>> print(bandwidth(TaskSet(C=[3, 2], T=[6, 8]), total_bandwidth("1/4")))
     bandwidth: U_p + U_s = 3/4 + 1/4 = 1 <= 1: holds, schedulable
     """
+    _check_servers("bandwidth", *servers)
+    ts.check_independent("bandwidth")
     for server in servers:
         server.check(ts)
         if server.kind not in ("total_bandwidth", "constant_bandwidth", "background"):
@@ -440,7 +475,12 @@ def bandwidth(ts: TaskSet, *servers: Server) -> Verdict:
         return Verdict(ts, "bandwidth", "exact", False, inequality, Witness(why, task=late.name))
     own = sum((Fraction(task.C) / min(task.D - task.jitter, task.T) for task in ts), Fraction())
     own, others = ts.U if plain else own, sum((server.utilisation for server in servers), Fraction())
-    inequality = (
-        f"{'U_p' if plain else 'density'} + U_s = {_number(own)} + {_number(others)} = {_number(own + others)} <= 1"
-    )
-    return Verdict(ts, "bandwidth", "exact" if plain else "sufficient", own + others <= 1, inequality)
+    sum_ = f"{share(own)} + {share(others)} = {share(own + others)}"
+    inequality = f"{'U_p' if plain else 'density'} + U_s = {sum_} <= 1"
+    greedy = None if plain else next((server for server in servers if server.reclaim), None)
+    witness = None
+    if greedy:
+        why = f"{greedy.name} reclaims what U leaves, and not every D is T or later, without jitter"
+        witness = Witness(f"the bound is not for it: {why}", task=greedy.name)
+    passed = own + others <= 1 and not greedy
+    return Verdict(ts, "bandwidth", "exact" if plain else "sufficient", passed, inequality, witness)

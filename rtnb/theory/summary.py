@@ -32,7 +32,10 @@ class Summary:
 
 
 def summary(df: pd.DataFrame) -> pd.DataFrame:
-    """Of simulated jobs (theory.jobs), a row a task: table theory.summary. Raises BadInput for another frame."""
+    """Of simulated jobs (theory.jobs), a row a task: table theory.summary. What has a row a task, a test or a level of
+    utilisation is its own summary. Raises BadInput for another frame."""
+    if df.attrs.get("rtnb", {}).get("table") in _OWN:
+        return df
     if df.attrs.get("rtnb", {}).get("table") != "theory.jobs":
         raise BadInput("summary", "it is made of simulated jobs", "take the `jobs` of a simulation")
     groups = df.groupby(df["task"].astype("str"), sort=False)
@@ -55,4 +58,5 @@ def summary(df: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+_OWN = ("theory.acceptance", "theory.bounds", "theory.tasks", "theory.verdicts", "theory.blocking")
 _OUTCOMES = ("done", "late", "aborted", "skipped")

@@ -138,6 +138,8 @@ def sections(given: str | Iterable[Any], unit: str = "") -> tuple[tuple[Section,
     """
     found: list[Section] = []
     units: set[str] = set()
+    if not isinstance(given, Iterable):
+        raise BadInput(f"sections {printable(str(given))[:40]}", "not a list of them", "bus@1:4, or a list of those")
     for part in given.replace(",", " ").split() if isinstance(given, str) else given:
         if isinstance(part, str):
             match = _SECTION.fullmatch(part)
@@ -145,7 +147,14 @@ def sections(given: str | Iterable[Any], unit: str = "") -> tuple[tuple[Section,
                 hint = "resource@start:length, as in bus@1:4"
                 raise BadInput(f"section {printable(part)[:40]}", "not a critical section", hint)
             part = match.groups()
-        resource, start, length = (part.resource, part.start, part.length) if isinstance(part, Section) else part
+        try:
+            resource, start, length = (part.resource, part.start, part.length) if isinstance(part, Section) else part
+        except (TypeError, ValueError):
+            hint = "resource@start:length, or (resource, start, length)"
+            raise BadInput(f"section {printable(str(part))[:40]}", "not a critical section", hint) from None
+        if not 1 <= len(str(resource).encode(errors="replace")) <= 31 or printable(str(resource)) != str(resource):
+            why = "a resource's name has 1 to 31 bytes that can be printed"
+            raise BadInput(f"section {printable(str(resource))[:40]}", why)
         begin, named = (found[-1].end if found else 0, "") if start is None else exact(start, "start", unit)
         size, other = exact(length, "length", unit)
         units |= {other, named if begin and start is not None else other}

@@ -7,14 +7,15 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 
 from rtnb.errors import BadInput
 from rtnb.recording import Header, Recording
 from rtnb.schema import frame
+from rtnb.text import printable
 from rtnb.theory.exact import Time, fraction, in_ticks, ticks, words
 from rtnb.theory.rows import TaskRow
 from rtnb.theory.task import TIMES, Task, check, field_of
@@ -24,13 +25,17 @@ if TYPE_CHECKING:
     from rtnb.theory.ladder import Ladder
     from rtnb.theory.simulation import Schedule
 
-__all__ = ["LIVES", "TaskSet"]
+__all__ = ["LIVES", "TaskSet", "of_a_set"]
 
 LIVES: dict[str, Callable[..., Any]] = {}
 """What a set can do on a kernel, `run` and `compare`: put here by what stands above the theory, which knows none."""
 _ORDER = ("name", "C", "T", "D", "priority", "jitter", "offset", "cpu", "sections")
 _NONE = {"", "-", "nan", "none", "<na>", "()"}
 TABLE = "theory.tasks"
+
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 class TaskSet(Sequence[Task]):
@@ -147,6 +152,19 @@ class TaskSet(Sequence[Task]):
         return self.from_ticks(math.lcm(*self.in_ticks("T")))
 
     @cached_property
+    def shared(self) -> tuple[str, ...]:
+        """The resources that more than one of the tasks locks."""
+        users = [{section.resource for section in task.sections} for task in self.tasks]
+        return tuple(sorted(r for r in set().union(*users) if sum(r in used for used in users) > 1))
+
+    def check_independent(self, tried: str) -> None:
+        """For a test that counts no blocking: do the tasks share nothing? Raises BadInput."""
+        if self.shared:
+            why = f"the tasks share {', '.join(self.shared)}, and this counts no blocking"
+            hint = 'response_times(ts, blocking="icpp") does; or leave the sections out: ts.with_(sections=None)'
+            raise BadInput(tried, why, hint)
+
+    @cached_property
     def order(self) -> list[int]:
         """The places of the tasks, from 0, highest priority first."""
         return sorted(range(len(self.tasks)), key=lambda at: self.tasks[at].priority)
@@ -154,6 +172,9 @@ class TaskSet(Sequence[Task]):
     def with_priorities(self, order: Iterable[int]) -> TaskSet:
         """The same tasks at the same places, with priorities 1, 2, ... given in that order of places (from 0)."""
         rank = {at: n for n, at in enumerate(order, 1)}
+        if set(rank) != set(range(len(self.tasks))):
+            why = f"the order is of all places from 0 to {len(self.tasks) - 1}, each once"
+            raise BadInput("with_priorities", why)
         return self._of((replace(task, priority=rank[at]) for at, task in enumerate(self.tasks)), self.unit)
 
     def with_(self, **columns: Any) -> TaskSet:
@@ -220,6 +241,16 @@ class TaskSet(Sequence[Task]):
         return LIVES["compare"](self, policy, **options)
 
 
+def of_a_set(function: Callable[Concatenate[TaskSet, _P], _R]) -> Callable[Concatenate[Any, _P], _R]:
+    """A function of a task set, so that it takes whatever a set is made of. Raises BadInput for what is none."""
+
+    @wraps(function)
+    def taking(ts: Any, /, *args: _P.args, **options: _P.kwargs) -> _R:
+        return function(ts if isinstance(ts, TaskSet) else TaskSet(ts), *args, **options)
+
+    return taking
+
+
 def _one_unit(checked: list[tuple[Task, set[str]]]) -> str:
     """The unit of all times of the set. Raises BadInput for the row whose times have another one."""
     first = next(iter(checked[0][1]))
@@ -261,12 +292,19 @@ def _rows(source: Any, unit: str) -> tuple[list[dict[str, Any]], str]:
     if isinstance(source, TaskSet):
         source, unit = source.tasks, source.unit
     if isinstance(source, pd.DataFrame):
+        _check_columns(source)
         source, unit = _from_frame(source, unit)
     if isinstance(source, Mapping):
         return _columns(source), unit
     if not isinstance(source, Iterable):
         raise BadInput("task set", f"a {type(source).__name__} is none", "give text, a frame, rows, or columns")
     return [_row(row, number) for number, row in enumerate(source, 1)], unit
+
+
+def _check_columns(df: pd.DataFrame) -> None:
+    names = [str(name) for name in df.columns]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise BadInput(f"task set, column {printable(twice[0])[:40]}", "there are two of that name")
 
 
 def _from_frame(df: pd.DataFrame, unit: str) -> tuple[dict[str, list[Any]], str]:
@@ -287,6 +325,11 @@ def _columns(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
     if len(set(sized.values())) > 1:
         raise BadInput("task set", f"its columns are not equally long: {sized}")
     length = next(iter(sized.values()), 1 if columns else 0)
+    if len({field_of(name) for name in columns}) < len(columns):
+        fields_of = [field_of(name) for name in columns]
+        number, field = _second(fields_of)
+        before = list(columns)[fields_of.index(field)]
+        raise BadInput(f"task set, column {list(columns)[number - 1]}", f"it is {field}, as column {before} is")
     fields = {field_of(name): _column(name, values, length) for name, values in columns.items()}
     return [_known({field: values[at] for field, values in fields.items()}) for at in range(length)]
 
@@ -318,6 +361,8 @@ def _text(text: str) -> list[dict[str, Any]]:
     lines = [line for line in lines if line and set("".join(line)) - set("-:")]
     if not lines:
         return []
+    if commas := [number for number, line in enumerate(lines, 1) if len(line) == 1 and "," in line[0]]:
+        raise BadInput(f"task set, row {commas[0]}", "one word, with commas", "spaces or | stand between the columns")
     order: list[str] = list(_ORDER)
     if not any(word[0].isdigit() for word in lines[0]):
         order = [field_of(word) for word in lines.pop(0)]

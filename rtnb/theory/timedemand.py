@@ -10,7 +10,8 @@ from functools import partial
 
 from rtnb.errors import BadInput
 from rtnb.theory.exact import Time
-from rtnb.theory.taskset import TaskSet
+from rtnb.theory.load import share
+from rtnb.theory.taskset import TaskSet, of_a_set
 from rtnb.theory.verdict import Step, Verdict, Witness
 
 __all__ = ["TimeDemand", "time_demand"]
@@ -37,14 +38,15 @@ class TimeDemand(Verdict):
         return found
 
 
+@of_a_set
 def time_demand(ts: TaskSet) -> TimeDemand:
     """For each task some t <= D with W(t) <= t, for fixed priorities and D <= T: L, the least W(t) / t, is <= 1.
 
     W(t) is the work that the task and those above it ask for before t, when all arrive at 0. It is enough to look at
     the arrivals of those above, and at D. Exact; sufficient where the offsets differ, which it leaves out.
 
-    Raises BadInput for a set with D > T or jitter, and where there are too many points. Lehoczky, Sha & Ding, "The
-    rate monotonic scheduling algorithm: exact characterization and average case behavior", RTSS 1989.
+    Raises BadInput for a set with D > T, jitter or shared resources, and where there are too many points. Lehoczky, Sha
+    & Ding, "The rate monotonic scheduling algorithm: exact characterization and average case behavior", RTSS 1989.
 
     >>> verdict = time_demand(TaskSet(C=[20, 40, 100], T=[100, 150, 350]))
     >>> print(verdict)
@@ -52,6 +54,7 @@ def time_demand(ts: TaskSet) -> TimeDemand:
     >>> verdict.points["t3"]
     {100: 160, 150: 180, 200: 220, 300: 240, 350: 300}
     """
+    ts.check_independent("time demand")
     _check(ts)
     C, T, D = ts.in_ticks("C"), ts.in_ticks("T"), ts.in_ticks("D")
     best: list[tuple[int, int]] = [(0, 1)] * len(ts)
@@ -66,7 +69,7 @@ def time_demand(ts: TaskSet) -> TimeDemand:
         f"{name} has the most: {W}" if late is None else f"{name} has W(t) > t at all of its points; the least is {W}"
     )
     kind = "sufficient" if len({task.offset for task in ts}) > 1 else "exact"
-    told = ", ".join(map(str, L)) if len(ts) <= 8 else f"{len(ts)} numbers, the largest {float(max(L)):.4g}"
+    told = ", ".join(map(share, L)) if len(ts) <= 8 else f"{len(ts)} numbers, the largest {share(max(L))}"
     return TimeDemand(
         ts, "time demand", kind, late is None, f"L = {told} <= 1", Witness(words, t, name),
         trace=partial(_steps, ts), L=L, argmin=tuple(ts.from_ticks(t) for _, t in best),

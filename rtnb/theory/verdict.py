@@ -40,7 +40,7 @@ class Witness(NamedTuple):
     job: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verdict:
     """What a test says of a task set.
 
@@ -100,3 +100,5 @@ class Verdict:
         follows = {True: "schedulable", False: "not schedulable", None: "cannot tell"}[self.schedulable]
         shown = f"; {self.witness.words}" if self.witness else ""
         return f"{self.test}: {self.inequality}: {'holds' if self.passed else 'fails'}, {follows}{shown}"
+
+    __repr__ = __str__

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +28,7 @@ from rtnb.theory.assumptions import (
     tail,
 )
 from rtnb.theory.extremes import Fitted, Law
+from rtnb.theory.options import check_flags
 from rtnb.units import in_words
 
 __all__ = ["Estimate", "METHODS", "PWcet", "Parameter", "unseen", "wcet"]
@@ -50,8 +52,8 @@ def unseen(samples: int, confidence: float = CONFIDENCE) -> float:
     """
     if type(samples) is not int or samples < 1:
         raise BadInput(f"samples {printable(str(samples))[:40]}", "a whole number from 1 on")
-    if not 0 < confidence < 1:
-        raise BadInput(f"confidence {confidence}", "it lies between 0 and 1")
+    if not isinstance(confidence, Real) or not 0 < confidence < 1:
+        raise BadInput(f"confidence {printable(str(confidence))[:40]}", "it lies between 0 and 1")
     return -math.expm1(math.log1p(-confidence) / samples)
 
 
@@ -229,6 +231,9 @@ def wcet(
     (True, 'GEV', 142)
     """
     x, dropped = _samples(samples)
+    check_flags(light=light)
+    if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
+        raise BadInput(f"seed {printable(str(seed))[:40]}", "a whole number from 0 on")
     if method not in METHODS:
         hint = closest(str(method), METHODS) or f"one of {', '.join(METHODS)}"
         raise BadInput(f"method {printable(str(method))[:40]}", "there is no such method", hint)
@@ -320,8 +325,10 @@ def _excesses(x: Array, threshold: float | None) -> tuple[float, Array]:
     if threshold is None:
         count = min(len(x) // 10, max(ENOUGH, 3 * math.isqrt(len(x))))
         threshold = float(np.partition(x, len(x) - count - 1)[len(x) - count - 1])
-    if not 0 <= threshold < x.max():
-        raise BadInput(f"threshold {threshold}", f"no sample is above it; the largest is {x.max()}")
+    if not isinstance(threshold, Real) or not 0 <= threshold < x.max():
+        raise BadInput(
+            f"threshold {printable(str(threshold))[:40]}", f"no sample is above it; the largest is {x.max()}"
+        )
     values = x[x > threshold] - float(threshold)
     if not 10 <= len(values) <= len(x) // 4:
         why = f"{len(values):,} of {len(x):,} samples are above it"

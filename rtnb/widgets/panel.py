@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rtnb import plots
 from rtnb.errors import BadInput, RtnbError, closest
 from rtnb.plots.theory.scale import Scale
+from rtnb.theory.deadlock import protocol_of
 from rtnb.theory.exact import Time
 from rtnb.theory.taskset import TaskSet
 
@@ -25,7 +26,7 @@ __all__ = ["FIELDS", "POLICIES", "Panel", "View"]
 
 FIELDS = ("C", "T", "D")
 POLICIES = ("fp", "rm", "dm", "edf", "llf")
-_TASKS, _JOBS, _POSITIONS, _QUANTA = 20, 100, 20, 800
+_TASKS, _JOBS, _POSITIONS, _QUANTA = 20, 60, 20, 800
 _EMPTY = '<svg xmlns="http://www.w3.org/2000/svg" width="900" height="60"></svg>'
 _WRAP = ("nowrap", "nowrap", "nowrap", "normal")
 _MARKS = {"yes": "✓ yes", "no": "✗ no", "cannot tell": "? cannot tell"}
@@ -73,7 +74,7 @@ class Panel:
     """A set whose C, T and D are moved in steps; each move tells what the tests say, and draws the schedule.
 
     A step is a tick of the set; where its times have a unit, a power of ten of it that leaves at least twenty
-    positions. Raises BadInput for more than 20 tasks, and an unknown policy.
+    positions. Raises BadInput for more than 20 tasks, and an unknown policy or protocol.
 
     >>> panel = Panel(TaskSet(C=[1, 2], T=[4, 6]))
     >>> panel.set("t1", "C", 3).says
@@ -85,7 +86,8 @@ class Panel:
     def __init__(self, ts: TaskSet, policy: str = "fp", protocol: str | None = None) -> None:
         if len(ts) > _TASKS:
             raise BadInput("panel", f"it has {len(ts)} tasks, and there is room for {_TASKS}", "take some of them")
-        self.origin, self.policy, self.protocol = ts, _known(policy), protocol
+        self.origin, self.policy = ts, _known(policy)
+        self.protocol = None if protocol is None else protocol_of(protocol)
         found = {field: ts.in_ticks(field) for field in FIELDS}
         self.step_ticks = _step(found, ts.unit)
         self.steps = {
@@ -142,13 +144,14 @@ class Panel:
             ts = self.taskset
             ladder, notes = self._ladder(ts)
             self.schedule = self._simulated(ts)
-            picture = plots.svg(plots.schedule_of(self.schedule))
+            picture = plots.svg(plots.schedule_of(self.schedule, length=self.schedule.until))
         except RtnbError as e:
             return View(f"{e.tried}: {e.why}", None, _EMPTY, (e.hint,) if e.hint else ())
         proved = {True: "schedulable", False: "not schedulable", None: "no test can tell whether it is schedulable"}
         says = f"{proved[ladder.schedulable]} under {self.policy}: U = {ts.U} = {float(ts.U):.4g}"
         if ladder.schedulable is False and self.schedule.met:
             notes = (*notes, f"no deadline is missed before {ts.words(self.schedule.until)}, where the picture ends")
+        notes = (*notes, *self._unprotected(ts))
         own = [self.policy != "llf" or not verdict.R for verdict in ladder]  # the response times are EDF's alone
         return View(says, ladder.frame[own], picture, notes)
 
@@ -170,6 +173,13 @@ class Panel:
         own = "least laxity first is optimal on one CPU, as EDF is: the tests are EDF's"
         coarse = f"in the picture it decides anew every {ts.words(ts.from_ticks(_quantum(ts)))}, not at every instant"
         return ladder, (own, *((coarse,) if _quantum(ts) > _finest(ts) else ()), *ladder.left_out)
+
+    def _unprotected(self, ts: TaskSet) -> tuple[str, ...]:
+        """That what is shared has no protocol, where it has none."""
+        if not ts.shared or (self.protocol or "none") != "none":
+            return ()
+        names = ", ".join(sorted(ts.shared))
+        return (f"{names}: shared with no protocol, so that who waits has no bound; try protocol='pip' or 'icpp'",)
 
     def _simulated(self, ts: TaskSet) -> Schedule:
         """As much of the schedule as is drawn."""

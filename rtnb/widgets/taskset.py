@@ -103,7 +103,7 @@ class TaskSetPanel(widgets.VBox):  # type: ignore[misc]
 
     Click a job (or press an arrow key on the picture): why it waited. `panel.taskset` is the set as it stands. Where
     nothing can be moved, on a page or in an exported notebook, it is a picture and a table. Raises BadInput for more
-    than 20 tasks, and an unknown policy.
+    than 20 tasks, and an unknown policy or protocol.
     """
 
     def __init__(self, ts: TaskSet, policy: str = "fp", *, protocol: str | None = None) -> None:
@@ -165,7 +165,9 @@ class TaskSetPanel(widgets.VBox):  # type: ignore[misc]
         self.picture.words = self._why(change["new"])
 
     def _why(self, chosen: list[Any]) -> str:
-        return self.model.why(str(chosen[0]), int(chosen[1])) if len(chosen) == 2 else "click a job: why it waited"
+        if len(chosen) == 2 and isinstance(chosen[0], str) and type(chosen[1]) is int:  # the page may say anything
+            return self.model.why(*chosen)
+        return "click a job: why it waited"
 
     def _show(self, view: View) -> None:
         self._moving = True  # a deadline that follows its period is not moved by anybody

@@ -23,7 +23,7 @@ LAYERS = [
     {"rt", "theory", "strace", "perf", "bpf", "storage"},
     {"sched"},
     {"command", "recording", "caps", "journal"},
-    {"schema", "units", "text"},
+    {"schema", "units", "text", "progress"},
     {"abi", "_core"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -405,3 +405,39 @@ def test_what_cannot_be_compared_is_refused() -> None:
 
 def test_each_word_of_the_comparison_is_explained() -> None:
     assert all(text for text in lives.ASSUMPTIONS.values())
+
+
+def test_what_a_session_types_by_mistake_is_told() -> None:
+    for wrong in (5, None, "", [1]):
+        with pytest.raises(BadInput, match="task set"):
+            plan(wrong, scale="1ms", allowed=CPUS)
+    for policy in ("fp", "edf"):
+        for margin in ("x", None, -2, float("nan")):
+            with pytest.raises(BadInput, match="it is a part of C"):
+                plan(SET, policy, scale="1ms", margin=margin, allowed=CPUS)
+    with pytest.raises(BadInput, match="it is a mapping"):
+        plan(SET, scale="1ms", execution="x", allowed=CPUS)  # type: ignore[arg-type]
+    assert str(plan(list(SET), scale="1ms", allowed=CPUS)) == str(plan(SET, scale="1ms", allowed=CPUS))
+
+
+def test_a_comparison_knows_its_options() -> None:
+    with pytest.raises(BadInput, match="observed 5: it is no recording"):
+        lives.compare(observed=5)  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="compare with zz: there is no such option"):
+        lives.compare(SET, zz=1)
+    with pytest.raises(BadInput, match="did you mean scale"):
+        lives.compare(SET, scal="1ms")
+
+
+def test_tasks_that_share_across_cpus_have_no_bound_and_no_terms() -> None:
+    found = predict(told(SET.with_(cpu=[0, 1, 1], sections=["x:1", "x:1", ""]), cpus=2, protocol="icpp"))
+    assert (found.R, found.B) == ((None,) * 3, (None,) * 3)
+    assert found.source.startswith("no bound")
+
+
+def test_a_lock_that_nobody_else_takes_keeps_the_bound() -> None:
+    free = predict(told(SET))
+    for policy, protocol in (("fp", "none"), ("fp", "icpp"), ("edf", "none")):
+        own = predict(told(SET.with_(sections=["x:1", "", ""]), policy, protocol=protocol, allowed={0}))
+        assert own.R == predict(told(SET, policy, allowed={0})).R
+        assert own.B == free.B == (0, 0, 0)

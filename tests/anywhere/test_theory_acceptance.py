@@ -125,7 +125,7 @@ def test_it_says_what_it_is_and_can_be_kept(tmp_path: Any) -> None:
     assert (header.kind, header.mode, header.kernel, header.interrupted) == ("taskset", "computed", "", False)
     assert {k: header.details[k] for k in ("n", "sets", "seed", "cpus")} == {"n": 4, "sets": 20, "seed": 3, "cpus": 1}
     assert header.details["deadlines"] == "constrained"
-    assert "off by up to" in header.notes[0]
+    assert "less by up to" in header.notes[0]
     kept = load(found.save(tmp_path / "kept"))
     assert kept.tables["acceptance"].equals(found.tables["acceptance"])
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from rtnb import theory
 from rtnb.errors import BadInput
 from rtnb.schema import as_declared
 from rtnb.theory.assignment import assignment
@@ -26,6 +27,8 @@ from rtnb.theory.blocking import (
     ceilings,
     deadlocks,
 )
+from rtnb.theory.partition import schedulable_edf
+from rtnb.theory.response import fits
 from rtnb.theory.simulation import Schedule, simulate
 from rtnb.theory.taskset import TaskSet
 
@@ -458,3 +461,57 @@ def test_under_edf_what_the_demand_with_blocking_proves_is_met(protocol: str) ->
             assert simulate(ts, "edf", protocol=protocol, until=400).met
     assert proved > 40
     assert close > 20
+
+
+# Tests that count no blocking refuse what shares, rather than leave it out.
+
+SHARING = TaskSet(C=[1, 2], T=[10, 20], sections=["bus:1", "bus:2"])
+UNSHARED = TaskSet(C=[1, 2], T=[10, 20], sections=["bus:1", "log:2"])
+INDEPENDENT: dict[str, Callable[..., Any]] = {
+    "time_demand": theory.time_demand,
+    "hyperbolic": theory.hyperbolic,
+    "liu_layland": theory.liu_layland,
+    "edf_utilisation": theory.edf_utilisation,
+    "edf_density": theory.edf_density,
+    "edf_response_times": theory.edf_response_times,
+    "processor_demand": theory.processor_demand,
+    "qpa": theory.qpa,
+    "breakdown": theory.breakdown,
+    "largest_C": theory.largest_C,
+    "slack": theory.slack,
+    "audsley": theory.audsley,
+    "partition": lambda ts: theory.partition(ts, 2),
+    "lopez": lambda ts: theory.lopez(ts, 2),
+    "gfb": lambda ts: theory.gfb(ts, 2),
+    "rm_us": lambda ts: theory.rm_us(ts, 2),
+    "edf_us": lambda ts: theory.edf_us(ts, 2),
+    "global_response_times": lambda ts: theory.global_response_times(ts, 2),
+    "tardiness": lambda ts: theory.tardiness(ts, 2),
+    "response_times at offsets": lambda ts: theory.response_times(ts, offsets=True),
+    "fits": fits,
+    "edf on one CPU": schedulable_edf,
+}
+
+
+@pytest.mark.parametrize("test", INDEPENDENT.values(), ids=INDEPENDENT)
+def test_what_counts_no_blocking_refuses_tasks_that_share(test: Callable[..., Any]) -> None:
+    with pytest.raises(BadInput, match="the tasks share bus, and this counts no blocking"):
+        test(SHARING)
+    test(UNSHARED)
+
+
+def test_what_counts_blocking_takes_tasks_that_share() -> None:
+    assert theory.response_times(SHARING) == theory.response_times(SHARING, blocking="none")
+    assert theory.liu_layland(SHARING, blocking="icpp")
+    for test in (theory.processor_demand, theory.qpa):
+        assert test(SHARING, blocking="icpp")
+        assert test(SHARING, preemptive=False)  # who holds a lock runs to its end
+    assert theory.response_times(SHARING, preemptive=False).R == (3, 3)
+    assert theory.audsley(SHARING, preemptive=False)
+    assert theory.audsley(SHARING, blocking=[2, 0])
+    assert theory.utilisation(SHARING).passed
+    assert theory.necessary(SHARING, 2).passed
+
+
+def test_terms_are_told_in_words() -> None:
+    assert repr(blocking(SHARING, "pip")) == str(blocking(SHARING, "pip"))

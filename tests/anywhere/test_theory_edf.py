@@ -263,8 +263,9 @@ def _scenarios(ts: TaskSet, at: int) -> Any:
 
 def test_blocking_of_sections() -> None:
     ts = TaskSet("a 1 5 4 - - - - bus:1 \n b 2 10 8 \n c 4 20 16 - - - - bus@1:3")
-    free, srp, npp = (processor_demand(ts, blocking=how) for how in (None, "icpp", "npp"))
-    assert looks(free) == [[4, 1]]
+    free, srp, npp = (processor_demand(ts, blocking=how) for how in ([0, 0, 0], "icpp", "npp"))
+    assert looks(free) == [[4, 1], [8, 3], [9, 4], [14, 5], [16, 9]]
+    assert looks(processor_demand(ts.with_(sections=None))) == [[4, 1]]
     assert looks(srp) == [[4, 4], [8, 6], [9, 7], [14, 8], [16, 9]]
     assert looks(srp) == looks(npp)
     assert (srp.kind, srp.schedulable) == ("sufficient", True)
@@ -307,7 +308,7 @@ def test_demand_with_blocking_equals_qpa() -> None:
             ts = ts.with_(jitter=0)
         full = processor_demand(ts, **how)
         assert full.passed is qpa(ts, **how).passed, (ts, how)
-        assert processor_demand(ts).schedulable or not full.passed
+        assert processor_demand(ts.with_(sections=None)).schedulable or not full.passed
         if full.passed and full.steps:
             most = 3 * int(ts.hyperperiod)
             assert processor_demand(ts, until=most, **how).passed, (ts, how)
@@ -377,7 +378,7 @@ def test_a_release_as_late_as_the_deadline() -> None:
 def test_where_no_deadline_is_early_enough_the_utilisation_is_all() -> None:
     ts = TaskSet(C=[1, 1], T=[2, 4])
     for test in (processor_demand, qpa):
-        assert str(test(ts)).endswith(": U = 3/4 <= 1, and no deadline is below L*: holds, schedulable")
+        assert str(test(ts)).endswith(": U = 3/4 <= 1, and no deadline needs a look: holds, schedulable")
     early = processor_demand(TaskSet(C=[2, 2, 3], T=[6, 8, 9], D=[4, 5, 7]), until=3)
     assert (early.inequality, early.schedulable) == ("U = 11/12 <= 1, and no deadline is so early", None)
 
@@ -416,7 +417,7 @@ def test_too_much_to_look_at() -> None:
         busy_period(near)
     with pytest.raises(BadInput, match="qpa looks at far fewer"):
         processor_demand(near)
-    with pytest.raises(BadInput, match="not done after 300000 jumps"):
+    with pytest.raises(BadInput, match="not done after 333,333 jumps"):
         qpa(near)
     with pytest.raises(BadInput, match="arrivals would have to be looked at"):
         edf_response_times(TaskSet(C=[10**9, 1], T=[10**9 + 1, 1000], D=[10**9 + 1, 1000]).with_(C=[10**9 - 10**7, 1]))
@@ -448,3 +449,9 @@ def test_what_means_nothing() -> None:
         demand_bound(ts, -1)
     with pytest.raises(BadInput, match="no unit"):
         demand_bound(ts, "2ms")
+
+
+@pytest.mark.parametrize("test", [processor_demand, qpa])
+def test_preemptive_is_a_yes_or_a_no(test: Callable[..., Any]) -> None:
+    with pytest.raises(BadInput, match="preemptive 'no': it is True or False"):
+        test(TaskSet(C=[1], T=[4]), preemptive="no")

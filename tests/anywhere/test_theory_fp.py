@@ -240,7 +240,7 @@ def test_utilisation_is_necessary() -> None:
     assert utilisation(TaskSet(C=[1, 1], T=[2, 2])).schedulable is None
     over = utilisation(TaskSet(C=["1", "1.000001"], T=[2, 2]))
     assert (over.passed, over.schedulable) == (False, False)
-    assert over.inequality == "U = 2000001/2000000 = 1.000001 <= 1"
+    assert over.inequality == "U = 2000001/2000000 = 1.0000005 <= 1"
     assert over.witness is not None
     assert over.witness.t == 2
     assert utilisation(TaskSet(C=[3, 3], T=[2, 2]), cpus=3).passed
@@ -329,14 +329,15 @@ def test_what_blocks_is_checked() -> None:
 
 def test_a_protocol_s_blocking_counts() -> None:
     ts = TaskSet([("a", 2, 20), ("b", 3, 30), ("c", 4, 60)]).with_(sections=["bus@0:1", "", "bus@0:3"])
-    assert response_times(ts).R == (2, 5, 9)
+    assert response_times(ts.with_(sections=None)).R == (2, 5, 9)
     assert response_times(ts, blocking="icpp").R == (5, 8, 9)
     assert response_times(ts, blocking="protect") == response_times(ts, blocking=[3, 3, 0])
     assert liu_layland(ts, blocking="pip") == liu_layland(ts, blocking=[3, 3, 0])
     unbounded = response_times(ts, blocking="none")
+    assert response_times(ts) == unbounded
     assert unbounded.R[0] is None
     assert unbounded.witness is not None
-    assert "a misses: its job 1, due at 20, is not done by then; its blocking has no bound" in unbounded.witness.words
+    assert "a may miss: its job 1, due at 20, is not done by then; its blocking has no bound" in unbounded.witness.words
     assert liu_layland(ts, blocking="none").witness.task == "a"  # type: ignore[union-attr]
     # Without preemption nobody waits for a lock.
     for protocol in ("none", "pip", "npp"):
@@ -665,3 +666,14 @@ def test_a_miss_is_told_where_the_busy_period_is_too_long_to_look_at() -> None:
     assert last.witness is not None
     assert last.witness.task == "t4"
     assert "its busy period is very long" in last.witness.words
+
+
+@pytest.mark.parametrize("test", [response_times, audsley])
+def test_preemptive_is_a_yes_or_a_no(test: Callable[..., Any]) -> None:
+    with pytest.raises(BadInput, match="preemptive 'no': it is True or False"):
+        test(TaskSet(C=[1], T=[4]), preemptive="no")
+
+
+def test_an_assignment_is_shown_in_words() -> None:
+    assert repr(audsley(TaskSet(C=[3, 3], T=[9, 5]))) == "t2 > t1"
+    assert repr(audsley(TaskSet(C=[3, 3], T=[5, 5]))) == "no order: at level 2 each of t2, t1 would miss its deadline"

@@ -110,3 +110,63 @@ def test_what_does_not_fit_is_left_out_and_said() -> None:
     assert ladder["response"].R == (1, 3)
     with pytest.raises(BadInput, match="no test of that name"):
         ladder["nonsense"]
+
+
+# Two rows that share a resource: with what the ladder said when it did not count that.
+SHARING = "name C T D sections offset\nhi 2 10 3 bus@1:1 2\nlo 5 40 40 bus@1:3 0"
+
+
+def test_what_shares_a_resource_is_not_taken_for_independent() -> None:
+    ts = theory.TaskSet(SHARING)
+    assert ts.simulate().misses
+    for policy in ("fp", "rm", "dm", "edf"):
+        assert ts.analyse(policy).schedulable is not True
+        assert not ts.analyse(policy, protocol="icpp")
+    assert ts.analyse("dm")["response"].R == (5, 7)
+    with pytest.raises(BadInput, match="there is none of that name"):
+        ts.analyse(protocol="zz")
+
+
+def test_no_preemption_and_blocking_are_not_forgotten_under_edf() -> None:
+    """The set of a reviewer: U <= 1 alone would say yes, and the schedule misses."""
+    long = theory.TaskSet(C=[1, 9], T=[2, 100])
+    assert long.analyse("edf", preemptive=False).schedulable is False
+    assert long.with_(offset=[1, 0]).simulate("edf", preemptive=False, until=100).misses[0].t == 3
+    held = theory.TaskSet(C=[1, 9], T=[3, 100], sections=["S@0:1", "S@0:9"])
+    assert held.analyse("edf", protocol="icpp").schedulable is not True
+    assert held.with_(offset=[1, 0]).simulate("edf", protocol="icpp", until=100).misses[0].t == 4
+
+
+def test_whatever_a_set_is_made_of_is_taken_and_what_is_none_is_told() -> None:
+    assert theory.analyse("a 1 4\nb 2 8")
+    for nothing in (None, 5, "", [5], object()):
+        with pytest.raises(BadInput):
+            theory.analyse(nothing)
+    with pytest.raises(BadInput, match="pinned to CPUs 0, 1"):
+        theory.TaskSet(C=[1, 2], T=[4, 8], cpu=[0, 1]).analyse()
+
+
+def test_a_verdict_is_found_by_its_functions_name_too() -> None:
+    ladder = theory.analyse("a 1 4\nb 2 8")
+    assert ladder["liu_layland"] is ladder["Liu-Layland"] is ladder["liu"]
+    assert ladder["response_times"].R == (1, 3)
+    for nothing in ("", 0, None):
+        with pytest.raises(BadInput, match="no test of that name"):
+            ladder[nothing]  # type: ignore[index]
+
+
+def test_the_code_of_a_named_cell_names_the_set(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    shell.run_cell_magic("taskset", "mine --unit ms --code", "a 1 4\nb 2 8")
+    names: dict[str, object] = {}
+    exec(capsys.readouterr().out, names)
+    assert names["mine"] == theory.TaskSet("a 1ms 4ms\nb 2ms 8ms")
+    with pytest.raises(UsageError, match="not a variable's name"):
+        shell.run_cell_magic("taskset", "class", CELL)
+
+
+def test_what_has_a_row_a_task_or_a_test_is_its_own_summary() -> None:
+    ladder = theory.analyse("a 1 4\nb 2 8")
+    for df in (ladder.frame, ladder.bounds, ladder.taskset.frame):
+        assert df.rtnb.summary() is df
+    jobs = theory.simulate("a 1 4\nb 2 8").jobs
+    assert list(jobs.rtnb.summary()["max_R"]) == [1, 3]

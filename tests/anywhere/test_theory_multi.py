@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise, product
 from random import Random
 from typing import Any
@@ -16,6 +17,7 @@ from rtnb.sched.admission import deadline
 from rtnb.sched.spec import Spec
 from rtnb.theory import Task, TaskSet
 from rtnb.theory.admission import UNIT, check_parameters, linux_admission, to_ratio
+from rtnb.theory.bounds import utilisation
 from rtnb.theory.graham import anomalies, list_schedule
 from rtnb.theory.interference import global_response_times
 from rtnb.theory.multiprocessor import (
@@ -634,3 +636,81 @@ def test_rm_us_is_for_several_cpus() -> None:
     # There its formula says U <= 1, and RM on one CPU does not reach that.
     with pytest.raises(BadInput):
         rm_us(TaskSet(C=[1], T=[2]), 1)
+
+
+# What a session types by mistake.
+
+
+@pytest.mark.parametrize("cpus", [0, -1, 1025, 10**30, 2.0, None, True])
+def test_a_number_of_cpus_is_bounded_everywhere(cpus: Any) -> None:
+    ts = TaskSet(C=[1, 2], T=[4, 8])
+    tests: list[Callable[[], Any]] = [
+        lambda: utilisation(ts, cpus),
+        lambda: dhall(cpus),
+        lambda: list_schedule([1], cpus=cpus),
+        lambda: rm_us_threshold(cpus),
+        lambda: rm_us_bound(cpus),
+        lambda: edf_us_threshold(cpus),
+        lambda: edf_us_bound(cpus),
+        lambda: simulate(ts, cpus=cpus),
+    ]
+    of_a_set: list[Callable[..., Any]] = [
+        necessary, gfb, rm_us, edf_us, rm_us_priorities, tardiness, partition, lopez, linux_admission,
+        global_response_times,
+    ]  # fmt: skip
+    for test in [*tests, *(partial(test, ts, cpus) for test in of_a_set)]:
+        with pytest.raises(BadInput, match=r"a whole number from [12] to 1024"):
+            test()
+
+
+@pytest.mark.parametrize(
+    ("C", "precedence", "said"),
+    [
+        (None, (), "not a list of times"),
+        (5, (), "not a list of times"),
+        ([1, 2], None, "not a list of pairs"),
+        ([1, 2], [1, 2], "a pair of job numbers"),
+        ([1, 2], [([1], 2)], "a pair of job numbers"),
+        ([1, 2], [(1, 2, 2)], "a pair of job numbers"),
+    ],
+)
+def test_what_is_no_list_of_jobs_is_refused(C: Any, precedence: Any, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        list_schedule(C, precedence)
+
+
+def test_a_pair_that_is_given_twice_counts_once() -> None:
+    assert list_schedule([1, 2], [(1, 2), (1, 2)], cpus=2).makespan == 3
+
+
+def test_a_set_may_be_whatever_one_is_made_of() -> None:
+    ts = TaskSet("a 1ms 4ms\nb 2ms 8ms")
+    for given in ("a 1ms 4ms\nb 2ms 8ms", ts.frame, list(ts)):
+        assert gfb(given, 2).inequality == gfb(ts, 2).inequality
+    for given in (None, 5, "", ts["a"], [5]):
+        with pytest.raises(BadInput, match="task set"):
+            partition(given, 2)
+
+
+def test_the_fair_server_is_a_yes_or_a_no() -> None:
+    with pytest.raises(BadInput, match="fair_server 'x': it is True or False"):
+        linux_admission(TaskSet(C=[1], T=[4]), 1, fair_server="x")  # type: ignore[arg-type]
+
+
+def test_a_packing_is_shown_in_words() -> None:
+    packed = partition(TaskSet("a 1ms 4ms\nb 2ms 8ms"), 1)
+    assert repr(packed) == str(packed) == "first fit, edf: cpu 0: a, b: holds, schedulable"
+
+
+def test_linux_counts_what_others_have_reserved_before_it_is_exact() -> None:
+    # Each of the 8 is 1/2^20 of a CPU short of what it needs, since the shares are rounded down.
+    ts = TaskSet(C=[2 * 10**6 - 1] * 8, T=[UNIT * 16] * 8)
+    rest = UNIT - 8 * to_ratio(ts[0].T, ts[0].C)
+    settings = {"rt_runtime_us": 1_000_000, "fair_server": False}
+    full = linux_admission(ts, 1, used=rest, **settings)
+    assert full.passed
+    assert ts.U + Fraction(rest, UNIT) > 1
+    assert (full.kind, full.schedulable) == ("necessary", None)
+    assert linux_admission(ts, 1, used=rest - 8, **settings).schedulable is True
+    shared = TaskSet("a 1 5 5 - - - - bus:1 \n b 2 20 20 - - - - bus:1")
+    assert linux_admission(shared, 1).kind == "necessary"

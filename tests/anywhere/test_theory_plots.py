@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import html
 import time
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -21,10 +23,11 @@ from rtnb.recording import Header, Recording
 from rtnb.schema import frame
 from rtnb.theory import TaskSet
 from rtnb.theory.acceptance import acceptance
-from rtnb.theory.demand import demand_bound, processor_demand, qpa
+from rtnb.theory.demand import busy_period, demand_bound, processor_demand, qpa
 from rtnb.theory.edf import edf_response_times
 from rtnb.theory.response import response_times
 from rtnb.theory.servers import deferrable
+from rtnb.theory.simulation import Schedule
 from rtnb.theory.wcet import wcet
 from rtnb.widgets.panel import Panel
 
@@ -53,6 +56,11 @@ def marks(figure: go.Figure) -> dict[str, int]:
     return {trace.name: len(trace.x) for trace in figure.data if trace.name}
 
 
+def all_of(made: Schedule, **window: Any) -> go.Figure:
+    """The whole schedule."""
+    return plots.schedule_of(made, length=made.until, **window)
+
+
 def spans(figure: go.Figure, name: str) -> list[tuple[float, float, float]]:
     """The bars of a trace: lane, begin, end."""
     trace = next(trace for trace in figure.data if trace.name == name)
@@ -64,7 +72,7 @@ def spans(figure: go.Figure, name: str) -> list[tuple[float, float, float]]:
 
 def test_a_schedule_has_a_bar_a_segment_and_a_mark_a_job() -> None:
     made = TaskSet(C=[1, 2, 3], T=[5, 8, 15], D=[4, 8, 15]).simulate("rm")
-    figure = reads(plots.schedule_of(made))
+    figure = reads(all_of(made))
     states = made.segments["state"].astype("str").value_counts().to_dict()
     assert marks(figure) == {**states, "release": len(made.jobs), "deadline": len(made.jobs)}
     assert list(figure.layout.yaxis.ticktext) == ["t1", "t2", "t3"]
@@ -85,7 +93,7 @@ def test_the_axis_is_in_the_sets_own_unit() -> None:
         suffix = "" if unit == "1" else unit
         ts = TaskSet(C=[f"1{suffix}", f"0.5{suffix}"], T=[f"2{suffix}", f"2{suffix}"])
         made = ts.simulate()
-        figure = plots.schedule_of(made)
+        figure = all_of(made)
         assert figure.layout.xaxis.title.text == f"time, {'ns' if unit == 'us' else drawn}"
         assert max(e for _, _, e in spans(figure, "run")) == pytest.approx(1500 if unit == "us" else end * 0.75)
     assert Scale.of({"per_unit": 12, "unit": ""}, 100)(6) == 0.5
@@ -118,6 +126,10 @@ def test_the_window_and_the_bounds() -> None:
     made = ts.simulate("rm", until="20ms")
     assert len(made.jobs) > 3000
     figure = reads(plots.schedule_of(made))
+    assert marks(figure)["release"] == 13  # five periods of t2
+    assert f"the first 13 of {len(made.jobs):,} jobs of 2 tasks" in figure.layout.title.text
+    assert figure.layout.xaxis.range[1] == pytest.approx(75.75)
+    figure = reads(all_of(made))
     assert marks(figure)["release"] == 300
     assert f"the first 300 of {len(made.jobs):,}" in figure.layout.title.text
     window = plots.schedule_of(made, start="5ms", length="60us")
@@ -132,10 +144,23 @@ def test_the_window_and_the_bounds() -> None:
         plots.schedule(made.jobs.iloc[:0], made.recording.header)
 
 
+def test_at_first_sixty_jobs_are_drawn_and_later_misses_are_told() -> None:
+    made = TaskSet(C=[1, 60], T=[2, 100], D=[2, 110]).simulate("rm", until=1000)
+    figure = reads(plots.schedule_of(made))
+    assert marks(figure)["release"] == 60
+    late = made.jobs["outcome"].astype("str").isin(["late", "unfinished"])
+    later = int((late & (made.jobs["deadline"] <= 1000)).sum()) - marks(figure).get("missed", 0)
+    assert later > 0
+    assert f"the first 60 of {len(made.jobs)} jobs of 2 tasks under rm" in figure.layout.title.text
+    assert f": 1 deadline missed, {later} missed later" in figure.layout.title.text
+    begins_late = TaskSet(C=[1], T=[10], offset=[500]).simulate(until=1000)
+    assert marks(plots.schedule_of(begins_late))["release"] == 5
+
+
 def test_a_job_in_a_thousand_pieces_is_bounded() -> None:
     made = TaskSet(C=["1us", "40ms"], T=["10us", "50ms"]).simulate("rm", until="50ms")
     jobs = made.jobs[made.jobs["task"] == "t2"]
-    figure = plots.schedule(jobs, made.recording.header, made.segments)
+    figure = plots.schedule(jobs, made.recording.header, made.segments, length="50ms")
     assert sum(count for name, count in marks(figure).items() if name in ("run", "preempted")) == 3000
     assert figure.layout.xaxis.range[1] < 50
 
@@ -164,13 +189,46 @@ def test_what_is_held_is_a_band_and_the_ceiling_a_lane() -> None:
     assert max(ceiling.y) == pytest.approx(-2.6)
 
 
+def test_a_band_lasts_from_lock_to_unlock_whoever_runs() -> None:
+    made = TaskSet(LOCKS).simulate("fp", protocol="pip", until=30)
+    assert spans(plots.schedule_of(made), "holds bus") == [(-2.24, 1, 6), (-0.24, 6, 7)]
+    tables, header = made.recording.tables, made.recording.header
+    told = plots.schedule(tables["jobs"], header, tables["segments"])  # without events: while it runs
+    assert spans(told, "holds bus") == [(-2.24, 1, 4), (-2.24, 5, 6), (-0.24, 6, 7)]
+    part = plots.schedule_of(made, start=2, length="3")
+    assert spans(part, "holds bus") == [(-2.24, 2, 5)]
+
+
+def test_a_ceiling_is_named_where_there_is_room_and_once() -> None:
+    def named(C: list[int], T: list[int], sections: list[str]) -> list[str]:
+        made = TaskSet(C=C, T=T, sections=sections).simulate("fp", protocol="icpp")
+        figure = all_of(made)
+        return [
+            word
+            for trace in figure.data
+            if trace.type == "scatter" and trace.mode == "text"
+            for word in trace.text
+            if word
+        ]
+
+    assert named([4, 8], [20, 40], ["r@0:4", "r@0:8"]) == ["t1"]
+    assert named([1, 1], [100, 200], ["r@0:1", "r@0:1"]) == []
+
+
 def test_inheritance_and_deadlock_are_marked() -> None:
     made = TaskSet(LOCKS).simulate("fp", protocol="pip", until=30)
     inherited = (made.events["kind"].astype("str") == "inherit").sum()
     assert marks(plots.schedule_of(made))["inherit"] == inherited > 0
     ring = TaskSet("name C T offset sections\na 4 20 2 x@1:3,y@2:1\nb 4 20 0 y@1:3,x@2:1\n").simulate("fp", until=20)
     assert ring.deadlock
-    assert marks(plots.schedule_of(ring))["deadlock"] == 1
+    figure = reads(plots.schedule_of(ring))
+    assert marks(figure)["deadlock"] == 1
+    assert "deadlock at 4, 1 deadline missed" in figure.layout.title.text
+    assert spans(figure, "holds x") == [(-0.24, 3, 20)]
+    assert spans(figure, "holds y") == [(-1.24, 1, 20)]
+    bare = ring.recording.header
+    told = plots.schedule(ring.jobs, replace(bare, notes=()), ring.segments, ring.events)
+    assert told.layout.title.text == figure.layout.title.text
 
 
 def test_a_servers_budget_is_a_lane_with_its_course() -> None:
@@ -191,12 +249,16 @@ def test_a_servers_budget_is_a_lane_with_its_course() -> None:
 def test_several_cpus_are_told_apart_without_colour() -> None:
     made = TaskSet(C=[1, 1, 20], T=[19, 19, 20]).simulate("edf", cpus=2, until=60)
     figure = reads(plots.schedule_of(made))
-    runs = {trace.name: trace for trace in figure.data if trace.name.startswith("run")}
+    runs = {trace.name: trace for trace in figure.data if trace.name and trace.name.startswith("run")}
     assert set(runs) == {"run, CPU 0", "run, CPU 1"}
     assert [runs[name].marker.pattern.shape for name in sorted(runs)] == ["", "/"]
     for cpu in (0, 1):
         assert len(runs[f"run, CPU {cpu}"].x) == (made.segments["cpu"] == cpu).sum()
-        assert set(runs[f"run, CPU {cpu}"].text) == {str(cpu)}
+    (digits,) = (trace for trace in figure.data if trace.type == "scatter" and trace.mode == "markers+text")
+    assert digits.marker.color == "#ffffff"
+    wide = made.segments[(made.segments["cpu"] >= 0) & (made.segments["end"] - made.segments["begin"] >= 2)]
+    assert sorted(digits.x) == sorted((wide["begin"] + wide["end"]) / 2)
+    assert set(digits.text) == set(wide["cpu"].astype("str")) == {"0"}
 
 
 def test_pointed_at_a_job_says_why_it_waited() -> None:
@@ -251,8 +313,25 @@ def test_the_ladder_has_a_row_a_test() -> None:
     assert columns["cannot tell"] == {1}
     assert "not schedulable" in figure.layout.title.text
     assert len(figure.layout.yaxis.ticktext) == len(ladder.frame)
+    (words,) = (trace.text for trace in figure.data if trace.mode == "text")
+    plain = [html.unescape(text.replace("<br>", " ").replace("<b>", "").replace("</b>", "")) for text in words]
+    said = ["holds" if passed else "fails" for passed in ladder.frame["passed"]]
+    assert plain == [f"{how}: {i}" for how, i in zip(said, ladder.frame["inequality"], strict=True)]
+    assert "fails" in said
+    assert svg(figure).count(">fails<") == said.count("fails")
     empty = ladder.frame.iloc[:0]
     assert "none can tell" in plots.ladder(empty, ladder.frame.rtnb.header).layout.title.text
+
+
+def test_a_long_set_is_told_as_far_as_there_is_room_in_whole_words() -> None:
+    names = ["control", "video", "log", "net"]
+    ts = TaskSet([(name, 1, period) for name, period in zip(names, (40, 120, 300, 70), strict=True)])
+    assert "log (1, 300), net (1, 70)" in ts.analyse("rm").frame.rtnb.plot().layout.title.subtitle.text
+    many = TaskSet(C=[1] * 40, T=[100] * 40)
+    told = many.frame.rtnb.plot().layout.title.subtitle.text
+    assert 80 < len(told) <= 100
+    assert told.endswith(" …")
+    assert str(many).startswith(told.removesuffix(" …").split("taskset ")[1])
 
 
 def test_the_bounds_stand_beside_the_deadlines() -> None:
@@ -307,6 +386,12 @@ def test_the_staircase_of_the_worst_of_several_jobs() -> None:
         plots.staircase(verdict, "t2", 99)
     with pytest.raises(BadInput):
         plots.staircase(verdict, "t9")
+    for job in ([], "1", 1.0, True):
+        with pytest.raises(BadInput, match="whole number"):
+            plots.staircase(verdict, "t2", job)  # type: ignore[arg-type]
+    for what in (plots.demand, lambda nothing: plots.staircase(nothing, "t1")):
+        with pytest.raises(BadInput, match="no verdict"):
+            what(None)
 
 
 @pytest.mark.parametrize("options", [{"blocking": [2, 3, 0]}, {"preemptive": False}, {"blocking": ["1/3", 0, 0]}])
@@ -359,9 +444,21 @@ def test_the_first_excess_of_demand_is_crossed() -> None:
         demand_bound(ts, verdict.witness.t),
     )  # type: ignore[union-attr]
     over = reads(plots.demand(TaskSet(C=[2, 3], T=[3, 4])))
-    assert "exceeds t" in over.layout.title.text
+    assert "fails: the demand exceeds t, first at 4" in over.layout.title.text
+    assert (list(over.data[-1].x), list(over.data[-1].y)) == ([4], [5])
+    assert over.data[-1].marker.symbol == "x"
     with pytest.raises(BadInput):
         plots.demand(response_times(ts))
+
+
+def test_a_demand_that_holds_is_drawn_to_the_end_of_the_busy_period() -> None:
+    ts = TaskSet(C=[6, 2, 8, 4], T=[31, 10, 40, 50], D=[18, 9, 22, 40])
+    figure = plots.demand(qpa(ts, start=12))  # one jump
+    assert figure.data[0].x[-1] == pytest.approx(1.05 * float(busy_period(ts) or 0))
+    figure = plots.demand(TaskSet(C=[1, 2, 3], T=[5, 8, 15]))  # no deadline is below L*
+    assert figure.data[0].x[-1] == pytest.approx(1.05 * 30)
+    assert len(set(figure.data[0].y)) > 5
+    assert plots.demand(TaskSet(C=[10**6, 10**6], T=[2 * 10**6, 2 * 10**6 + 1]))
 
 
 def test_demand_with_many_deadlines_is_bounded() -> None:
@@ -428,7 +525,17 @@ def test_exceedance_shows_what_was_measured_and_what_is_extrapolated() -> None:
     assert figure.layout.shapes[0].x0 == pytest.approx(runs.max() / 1000)
     assert {"measured", "95 % interval", estimate.law} == {trace.name for trace in figure.data}
     assert figure.layout.xaxis.title.text == "execution time, us"
-    reads(estimate.frame.rtnb.plot())
+    bounds = reads(estimate.frame.rtnb.plot())
+    assert bounds.layout.xaxis.type == "log"
+    assert bounds.layout.yaxis.ticktext[0].startswith("0.001 a run  <b>")
+    drawn = {trace.name: trace for trace in bounds.data}
+    assert list(drawn[estimate.law].x) == pytest.approx([bound.bound_ns / 1000 for bound in estimate.bounds])
+    ends = [end / 1000 for bound in estimate.bounds for end in (bound.low_ns, bound.high_ns)]
+    assert [x for x in drawn["95 % interval"].x if x is not None] == pytest.approx(ends)
+    assert reads(wcet(runs, exceedance=1e-9).frame.rtnb.plot()).layout.yaxis.tickvals == (0,)
+    assert svg(plots.exceedance(estimate.frame.iloc[:0], estimate.frame.rtnb.header))
+    with pytest.raises(BadInput, match="curve"):
+        estimate.assumptions.rtnb.plot()
     reads(plots.exceedance(estimate.curve.iloc[:0], estimate.curve.rtnb.header))
 
 
@@ -492,6 +599,15 @@ def test_what_is_no_set_is_a_sentence() -> None:
     assert panel.set("a", "C", 3).ladder is not None
     with pytest.raises(BadInput, match="no such slider"):
         panel.set("c", "C", 1)
+
+
+def test_what_is_shared_without_a_protocol_is_told() -> None:
+    view = Panel(TaskSet(LOCKS)).view()
+    assert any(note.startswith("bus: shared with no protocol") for note in view.notes)
+    assert not any("no protocol" in note for note in Panel(TaskSet(LOCKS), protocol="inherit").view().notes)
+    assert not Panel(TaskSet(C=[1], T=[4])).view().notes
+    with pytest.raises(BadInput, match="protocol pipp"):
+        Panel(TaskSet(LOCKS), protocol="pipp")
 
 
 def test_values_stay_in_their_range_and_a_deadline_follows_its_period() -> None:
@@ -561,7 +677,7 @@ def test_the_panel_is_its_model_with_sliders() -> None:
     assert panel.sliders["t1", "D"].value == 5
     panel.policy.value = "edf"
     assert "schedulable under edf" in panel.says.value
-    for nonsense in (["t2"], ["zz", 1], []):
+    for nonsense in (["t2"], ["zz", 1], [], ["b", "x"], [["a"], 1], ["t2", None], [None, 1], ["t2", 1.5]):
         panel.picture.chosen = nonsense
         assert "t2 job" not in panel.picture.words
 

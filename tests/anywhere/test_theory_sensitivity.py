@@ -189,3 +189,14 @@ def test_another_policy_is_refused() -> None:
         with pytest.raises(BadInput, match="no sensitivity is known"):
             ask(TaskSet(C=[1], T=[2]), "llf")
     assert processor_demand(TaskSet(C=[1], T=[2])).schedulable is True
+
+
+def test_what_is_left_is_told_in_the_words_of_the_set() -> None:
+    ts = TaskSet("a 1ms 5ms\nb 2ms 7ms\nc 3ms 16ms")
+    assert repr(slack(ts)) == "slack: a 4 ms, b 4 ms, c 9 ms; all C: about 667 us"
+    found = breakdown(TaskSet(C=[20, 40, 100], T=[100, 150, 350]))
+    assert repr(found) == "breakdown: all C times 5/4 fit, U = 79/84; t3 has until 300 to be done"
+    late = slack(TaskSet(C=[4, 4], T=[6, 14], D=[6, 9]))
+    assert (late.left, late.extra) == ((2, -3), None)
+    assert str(late) == "slack: t1 2, t2 -3; all C: not schedulable as it is"
+    assert "t2 unbounded" in str(slack(TaskSet(C=[4, 9], T=[6, 14])))

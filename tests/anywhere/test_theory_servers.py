@@ -189,7 +189,7 @@ def test_a_bound_is_compared_exactly() -> None:
     assert not server_liu_layland(over, polling("1/3", 1)).passed
     assert (
         server_liu_layland(TaskSet([(1, 2)]), polling("2/3", 2)).inequality
-        == "U = 1/2 <= 1 ((2/(Us + 1))^(1/1) - 1) = 0.5000"
+        == "U = 1/2 <= 1 ((2/(Us + 1))^(1/1) - 1) = 1/2"
     )
 
 
@@ -287,7 +287,7 @@ def test_a_deferrable_server_as_a_task_has_a_jitter() -> None:
     assert more["DS"].D == 5_000_000
     assert more.unit == "ns"
     assert response_times(more).passed
-    both = with_server(TaskSet([(1, 9)]), deferrable(1, 3, name="A"), sporadic(1, 3, name="B"))
+    both = with_server(TaskSet([(1, 9)]), deferrable(1, 3, name="A"), sporadic(1, 3, name="B", corrected=True))
     assert [both[at].name for at in both.order] == ["A", "B", "t1"]
 
 
@@ -531,3 +531,79 @@ def test_requests_come_in_the_order_of_arrival_whatever_the_list() -> None:
 
 def test_the_module_lists_its_names() -> None:
     assert [name for name in module.__all__ if not hasattr(module, name)] == []
+
+
+# What is no server, and no request.
+
+
+@pytest.mark.parametrize("wrong", [None, 5])
+def test_what_is_no_list_of_requests_is_refused(wrong: Any) -> None:
+    made: list[Callable[[], Any]] = [
+        lambda: background(wrong),
+        lambda: polling(2, 5, wrong),
+        lambda: deferrable(2, 5, requests=wrong),
+        lambda: sporadic(2, 5, wrong),
+        lambda: total_bandwidth("1/4", wrong),
+        lambda: constant_bandwidth(2, 5, wrong),
+        lambda: Server("polling", 2, 5, requests=wrong),
+    ]
+    for make in made:
+        with pytest.raises(BadInput, match=f"requests {wrong}: not a list of them"):
+            make()
+
+
+def test_names_and_flags_of_a_server_are_checked() -> None:
+    with pytest.raises(BadInput, match="1 to 31 bytes"):
+        polling(2, 5, name=None)  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="hard 'no': it is True or False"):
+        constant_bandwidth(2, 5, hard="no")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("test", [bandwidth, with_server, server_hyperbolic, server_liu_layland])
+@pytest.mark.parametrize("wrong", [None, 5, [1]])
+def test_what_is_no_server_is_refused(test: Callable[..., Any], wrong: Any) -> None:
+    with pytest.raises(BadInput, match="it is no server"):
+        test(TaskSet(C=[1], T=[4]), wrong)
+
+
+# What the bounds do not cover.
+
+
+def test_a_server_that_reclaims_beside_short_deadlines_is_not_proved() -> None:
+    ts = TaskSet(C=[3], T=[30], D=[6], offset=[4])
+    greedy = constant_bandwidth(5, 10, [(0, 100)], reclaim=True)
+    assert not simulate(ts, "edf", servers=[greedy], until=30).met
+    verdict = bandwidth(ts, greedy)
+    assert verdict.schedulable is None
+    assert "S reclaims what U leaves" in str(verdict)
+    assert bandwidth(ts, constant_bandwidth(5, 10, [(0, 100)])), "one that does not reclaim takes no more than 1/2"
+    assert bandwidth(ts.with_(D=[30]), greedy)
+    jitter = bandwidth(ts.with_(D=[30], jitter=[1]), total_bandwidth("1/4"), greedy)
+    assert jitter.schedulable is None
+
+
+def test_of_two_sporadic_servers_only_the_first_may_be_uncorrected() -> None:
+    first = sporadic(5, 17, [(10, 5)], name="A", priority=0)
+    requests = [(7, 2), (12, 2), (14, 1), (17, 2)]
+    second = sporadic(3, 8, requests, name="B", priority=0)
+    ts = TaskSet(C=[5], T=[21], offset=[7])
+    assert simulate(ts, servers=[first, second], until=40).response_times["t1"] == 17
+    for above in (first, deferrable(1, 5, name="A", priority=0), polling(1, 5, name="A", priority=0)):
+        with pytest.raises(BadInput, match=r"B: sporadic .*below others it can take more than Q in T"):
+            with_server(ts, above, second)
+    corrected = sporadic(3, 8, requests, name="B", priority=0, corrected=True)
+    bound = response_times(with_server(ts, first, corrected)).R[0]
+    assert bound is not None
+    assert simulate(ts, servers=[first, corrected], until=40).response_times["t1"] <= bound
+    assert with_server(ts, second, deferrable(1, 5, name="D", priority=1)).order[0] == 1
+
+
+def test_bounds_that_count_no_blocking_refuse_what_is_shared() -> None:
+    ts = TaskSet("a 1 5 5 - - - - bus:1 \n b 2 20 20 - - - - bus:1")
+    for tried, test in (
+        ("bandwidth", lambda: bandwidth(ts, total_bandwidth("1/4"))),
+        ("Liu", lambda: server_liu_layland(ts, polling(1, 4))),
+        ("hyperbolic", lambda: server_hyperbolic(ts, polling(1, 4))),
+    ):
+        with pytest.raises(BadInput, match=f"{tried}.*the tasks share bus"):
+            test()

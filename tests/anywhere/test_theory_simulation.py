@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import Any
 
@@ -264,7 +265,7 @@ def test_a_key_sees_times_of_the_set() -> None:
     simulate(TaskSet(C=["1/2", 1], T=[2, 4]), key, until=2)
     assert ("t1", 1, 0, 0, 0, 2, Fraction(1, 2), 0) in seen
     assert ("t2", 1, Fraction(1, 2), 0, 0, 4, 1, 0) in seen
-    assert repr(simulate(TaskSet(C=[1], T=[2]), key)) == "Schedule: key, 1 jobs up to 2: all deadlines met"
+    assert repr(simulate(TaskSet(C=[1], T=[2]), key)) == "Schedule: key, 1 job up to 2: all deadlines met"
 
 
 def test_a_policy_by_another_name_is_the_same() -> None:
@@ -583,7 +584,21 @@ PLAIN = TaskSet(C=[1, 2], T=[4, 8])
     [
         ({"policy": "edff"}, "did you mean edf"),
         ({"policy": 3}, "it is no policy"),
-        ({"policy": lambda job, now: None if job.name == "t1" else 1}, "cannot be compared"),
+        ({"policy": lambda job, now: "first" if job.name == "t1" else 1}, "cannot be compared"),
+        ({"policy": lambda job, now: None}, "its key of t1 job 1 is None"),
+        ({"policy": lambda job, now: math.nan}, "its key of t1 job 1 is nan"),
+        ({"policy": lambda job, now: (job.deadline, math.nan)}, "its key of t1 job 1 is (4, nan)"),
+        ({"policy": lambda job: 1}, "it is a function of (job, now), and this one takes (job)"),
+        ({"policy": Policy(lambda: 1, "none")}, "it is a function of (job, now)"),
+        ({"policy": Policy("key")}, "its key is no function"),  # type: ignore[arg-type]
+        ({"cpus": 10**30}, "a whole number from 1 to 1024"),
+        ({"preemptive": "no"}, "preemptive 'no': it is True or False"),
+        ({"execution": "x"}, "it is a mapping"),
+        ({"execution": {"t1": lambda: 1}}, "it is a function of (number)"),
+        ({"servers": polling(1, 4, [])}, "S: polling server (1, 4): not a list of servers"),
+        ({"servers": None}, "servers None: not a list of servers"),
+        ({"servers": 5}, "servers 5: not a list of servers"),
+        ({"servers": [5]}, "servers: 5: it is no server"),
         ({"cpus": 0}, "a whole number from 1"),
         ({"cpus": "2"}, "a whole number from 1"),
         ({"until": 0}, "above zero"),
@@ -645,3 +660,21 @@ def test_an_interrupt_passes() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         simulate(PLAIN, progress=stop)
+
+
+def test_a_notebook_sees_a_row_a_task_and_not_every_job() -> None:
+    schedule = simulate(TaskSet(C=[3, 3], T=[4, 8], D=[4, 7]))
+    assert repr(schedule) == "Schedule: fp, 3 jobs up to 8: 1 deadline missed"
+    html = schedule._repr_html_()
+    assert html.startswith("<p>Schedule: fp, 3 jobs up to 8: 1 deadline missed</p>")
+    assert "max_R" in html
+    assert "arrival" not in html
+
+
+@pytest.mark.parametrize("wrong", [None, "x", 1, -1])
+def test_what_is_no_cpu_and_no_server_of_a_schedule_is_refused(wrong: Any) -> None:
+    schedule = simulate(PLAIN)
+    with pytest.raises(BadInput, match="there are 1, numbered from 0"):
+        schedule.gantt(wrong)
+    with pytest.raises(BadInput, match="there is no such server"):
+        schedule.budget(wrong)

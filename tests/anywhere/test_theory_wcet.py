@@ -338,3 +338,24 @@ def test_what_means_nothing_is_refused(samples: Any, how: dict[str, Any], why: s
 def test_the_maximum_of_constant_samples_still_proves_something() -> None:
     with pytest.raises(BadInput, match=r"a longer one has a probability below 0\.003 \(95 % confidence\)"):
         wcet([5000] * 1000)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"seed": -1}, "seed -1: a whole number from 0 on"),
+        ({"seed": "x"}, "seed x: a whole number"),
+        ({"seed": True}, "seed True: a whole number"),
+        ({"light": "no"}, "light 'no': it is True or False"),
+        ({"method": "threshold", "threshold": "x"}, "threshold x: no sample is above it"),
+    ],
+)
+def test_what_means_nothing_to_the_estimate_is_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        wcet(range(200), **options)
+
+
+@pytest.mark.parametrize("confidence", [None, "x", 0, 1, math.nan])
+def test_a_confidence_is_a_share(confidence: Any) -> None:
+    with pytest.raises(BadInput, match="it lies between 0 and 1"):
+        unseen(100, confidence)

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 LOCAL = re.compile(r"(https?|wss?)://127\.0\.0\.1[:/]|data:|blob:")
+READY = """() => { const status = document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status;
+    const kernel = document.querySelector('.jp-KernelName jp-button')?.getAttribute('aria-label') ?? 'No Kernel';
+    return status === 'idle' && kernel !== 'No Kernel' && !document.querySelector('.jp-Spinner'); }"""
+"""A page without a kernel yet says idle too, and drops what it is told to run."""
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-dev-shm-usage",
@@ -55,7 +59,7 @@ def _opened(address: str) -> Iterator[Page]:
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(address)
         page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
-        page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']", timeout=60_000)
+        page.wait_for_function(READY, timeout=90_000)
         yield page
         browser.close()
     assert not outside, "the notebook asked the network"

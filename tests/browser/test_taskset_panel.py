@@ -78,8 +78,10 @@ def test_a_slider_moves_the_verdict_and_a_click_says_why(lab: str, opened: Opene
         page.locator(".jp-CodeCell").first.click()
         page.keyboard.press("Shift+Enter")
 
+        expect(page.locator(".jp-CodeCell .jp-InputPrompt").first).to_have_text("[1]:", timeout=60_000)
+
         says, why = page.locator(".rtnb-says"), page.locator(".rtnb-why")
-        expect(says).to_contain_text("schedulable under rm: U = 7/12", timeout=60_000)
+        expect(says).to_contain_text("schedulable under rm: U = 7/12")
         expect(page.locator(".rtnb-picture svg")).to_be_visible()
         expect(why).to_have_text("click a job: why it waited")
         page.screenshot(path=shots / "panel-00.png")

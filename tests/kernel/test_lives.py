@@ -241,6 +241,16 @@ def test_nobody_is_refused_and_a_recording_stands_in() -> None:
     assert "NotPermitted: rt_task under fifo" in done.stderr
 
 
+@can_drop
+def test_nobody_is_refused_the_policy_that_was_asked_for() -> None:
+    code = 'from rtnb.theory import TaskSet; TaskSet(C=[1], T=[9]).run("edf", scale="1ms")'
+    root = Path(rtnb.__file__).parents[1]
+    argv = [*NOBODY, sys.executable, "-c", f"import rtnb.lives; {code}"]
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=root, timeout=60)
+    assert "NotPermitted: have tasks under SCHED_DEADLINE" in done.stderr
+    assert "fifo" not in done.stderr
+
+
 def as_nobody(path: Path) -> subprocess.CompletedProcess[str]:
     """Run the set, or take the recording; and run it again without one."""
     code = f"""

@@ -263,7 +263,11 @@ def _beside(words: str, across: float, up: float, size: float, place: str, trace
     anchor = {"right": "start", "left": "end"}.get(place.split()[-1], "middle")
     across += {"start": size / 2 + 3, "end": -size / 2 - 3}.get(anchor, 0)
     up += {"top": -size / 2 - 4, "bottom": size / 2 + letters}.get(place.split()[0], 0.36 * letters)
-    return text(across, up, lines(words)[0], size=letters, anchor=anchor)
+    rows = lines(words)
+    first = {"top": len(rows) - 1, "bottom": 0}.get(place.split()[0], (len(rows) - 1) / 2)
+    places = [up + 1.3 * letters * (n - first) for n in range(len(rows))]
+    made = [text(across, at, line, size=letters, anchor=anchor) for at, line in zip(places, rows, strict=True)]
+    return "".join(made)
 
 
 def marker(x: float, y: float, symbol: str, size: float, colour: str, edge: Mapping[str, Any]) -> str:

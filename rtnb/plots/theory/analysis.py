@@ -4,20 +4,23 @@
 from __future__ import annotations
 
 import html
+import textwrap
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import plotly.graph_objects as go
 
 from rtnb.errors import BadInput
-from rtnb.plots.figures import told
 from rtnb.plots.rt import COLOURS
 from rtnb.plots.theory.scale import Scale
-from rtnb.plots.theory.titled import titled
-from rtnb.theory.demand import qpa
+from rtnb.plots.theory.titled import captioned, titled
+from rtnb.text import printable
+from rtnb.theory.demand import busy_period, demand_limit, qpa
 from rtnb.theory.exact import in_ticks, ticks
 from rtnb.theory.load import deadlines, demand_at, effective_deadlines
 from rtnb.theory.taskset import TaskSet
@@ -34,8 +37,12 @@ _GOOD, _BAD, _OPEN = "#0072B2", "#D55E00", "#999999"
 _ROWS = 40
 _CORNERS, _STEPS = 2000, 500
 """Of a curve, and of what a test did: drawn at most."""
-_LETTERS = 46
-"""Of an inequality beside its mark; pointed at, it says all."""
+_LETTERS, _LINES = 60, 6
+"""Of an inequality beside its mark: letters of a line, and lines; pointed at, it says all."""
+_PAST = 400
+"""Deadlines up to the end of a picture of demand, where the test did not look so far."""
+_TRIED = 100_000
+"""Deadlines that are looked at for the first excess."""
 
 
 def ladder(df: pd.DataFrame, header: Header) -> go.Figure:
@@ -53,19 +60,29 @@ def ladder(df: pd.DataFrame, header: Header) -> go.Figure:
             mark = {"symbol": symbol, "size": 15, "color": colour, "line": {"width": 2, "color": colour}}
             x = [column[word]] * len(rows)
             figure.add_trace(go.Scatter(x=x, y=rows, mode="markers", name=word, marker=mark, hovertext=said))
-    words = [html.escape(i if len(i) <= _LETTERS else i[: _LETTERS - 1] + "…") for i in shown["inequality"]]
-    place = {"x": [2.4] * len(at), "y": at, "text": words, "textposition": "middle right"}
-    figure.add_trace(go.Scatter(**place, mode="text", textfont={"size": 13}, showlegend=False, hoverinfo="skip"))
+    pairs = zip(shown["passed"], shown["inequality"], strict=True)
+    words = [_compared("holds" if passed else "fails", compared) for passed, compared in pairs]
+    place = {"x": [2.3] * len(at), "y": at, "text": ["<br>".join(lines) for lines in words]}
+    look = {"textposition": "middle right", "textfont": {"size": 13}, "showlegend": False, "hoverinfo": "skip"}
+    figure.add_trace(go.Scatter(**place, **look, mode="text"))
     tests = zip(shown["test"], shown["kind"].astype("str"), strict=True)
     names = [html.escape(f"{test}, {kind}") for test, kind in tests]
-    figure.update_yaxes(range=[len(at) - 0.5, -0.5], tickvals=at, ticktext=names, zeroline=False)
+    figure.update_yaxes(range=[len(at) - 0.5, -0.5], tickvals=at, ticktext=names, zeroline=False, showgrid=False)
     figure.update_xaxes(range=[-0.4, 8], tickvals=list(column.values()), ticktext=list(column), zeroline=False)
     figure.update_xaxes(title="schedulable?", tickangle=0)
     proved = {"yes": "schedulable", "no": "not schedulable"}
     found = [proved[word] for word in ("yes", "no") if word in set(follows)]
     few = f", the first {_ROWS} of {len(df)}" if len(df) > _ROWS else ""
     title = f"{len(shown)} test{'s' * (len(shown) != 1)}{few}: {' and '.join(found) or 'none can tell'}"
-    return told(figure, title, header).update_layout(height=240 + 34 * len(at))
+    row = 18 + 18 * max(map(len, words), default=1)
+    return captioned(figure, title, header).update_layout(height=240 + row * len(at), showlegend=False)
+
+
+def _compared(said: str, inequality: str) -> list[str]:
+    """What became of an inequality, and the whole of it, in lines."""
+    lines = textwrap.wrap(f"{said}: {inequality}", _LETTERS, max_lines=_LINES, placeholder=" …")
+    first, *others = map(html.escape, lines)
+    return [f"<b>{said}</b>{first.removeprefix(said)}", *others]
 
 
 def bounds(df: pd.DataFrame, header: Header) -> go.Figure:
@@ -115,16 +132,20 @@ def shares(df: pd.DataFrame, header: Header) -> go.Figure:
     figure.update_xaxes(title="utilisation, % of a CPU")
     few = f", the first {_ROWS} of {len(df)}" if len(df) > _ROWS else ""
     title = f"{len(at)} task{'s' * (len(at) != 1)}{few} want {100 * df['utilisation'].sum():.4g} % of a CPU"
-    return told(figure, title, header).update_layout(height=220 + 34 * len(at))
+    return captioned(figure, title, header).update_layout(height=220 + 34 * len(at))
 
 
 def staircase(verdict: Verdict, task: str, job: int | None = None) -> go.Figure:
     """How a response time is found: the work of a task's level, the diagonal, and the iterates up to their meeting.
 
-    From the verdict of `response_times`. W(t) is all the work that the task's job, what blocks it and those above it
+    From the Verdict of `response_times`. W(t) is all the work that the task's job, what blocks it and those above it
     bring before t; where W(t) = t it is done. `job` of the busy period, unless it is the worst. Raises BadInput for
     a verdict of another test, a task without iterates, and a job that is not looked at.
     """
+    if not isinstance(verdict, Verdict):
+        raise BadInput("staircase", f"{type(verdict).__name__} is no verdict", "take that of response_times")
+    if job is not None and type(job) is not int:
+        raise BadInput(f"staircase, job {printable(str(job))[:40]}", "a whole number from 1 on")
     ts = verdict.taskset
     place = ts.index(task)
     per_unit = ticks([ts.from_ticks(1), *(time for step in verdict.steps for time in (step.t, step.value))])
@@ -235,10 +256,13 @@ def _upright(figure: go.Figure, scale: Scale, at: float, words: str, colour: str
 def demand(of: Verdict | TaskSet) -> go.Figure:
     """The demand that is due within t against the diagonal, and where the test looked; the first excess is crossed.
 
-    From the verdict of `qpa` or `processor_demand`, or of a set, which is given to `qpa`. Raises BadInput for the
-    verdict of another test.
+    From the verdict of `qpa` or `processor_demand`, or of a set, which is given to `qpa`. It is drawn up to the busy
+    period, or to L* where there are too many deadlines up to it, though the test need not look so far. Raises
+    BadInput for the verdict of another test.
     """
     verdict = qpa(of) if isinstance(of, TaskSet) else of
+    if not isinstance(verdict, Verdict):
+        raise BadInput("demand", f"{type(of).__name__} is no verdict", "a set, or the verdict of qpa")
     ts, steps = verdict.taskset, list(islice(verdict.trace(), _CORNERS))
     if any(step.task for step in steps) or verdict.R:
         raise BadInput("demand", f"{verdict.test} looks at no demand", "take the verdict of qpa or processor_demand")
@@ -246,15 +270,42 @@ def demand(of: Verdict | TaskSet) -> go.Figure:
     pairs = [(in_ticks(step.t, per_unit), in_ticks(step.value, per_unit)) for step in steps]
     C, T = ([in_ticks(getattr(task, name), per_unit) for task in ts] for name in ("C", "T"))
     D = [d * per_unit // ts.per_unit for d in effective_deadlines(ts)]
-    wide = 1.05 * max([max(pair) for pair in pairs], default=2 * max(T))
+    excess = [pair for pair in pairs if pair[1] > pair[0]][:1] or _excess(verdict, C, T, D)
+    seen = [max(pair) for pair in pairs] or [2 * max(pair) for pair in excess]
+    wide = 1.05 * max([*(seen or [2 * max(T)]), *_reach(verdict, T, D, per_unit)])
     scale = Scale.of({"per_unit": per_unit, "unit": ts.unit}, wide)
     figure = go.Figure([_curve(scale, *_demanded(C, T, D, wide), "demand"), _diagonal(scale, wide)])
-    _looked(figure, scale, verdict, pairs, any(value != demand_at(C, T, D, t) for t, value in pairs[:_STEPS]))
+    _looked(figure, scale, verdict, pairs, excess, any(value != demand_at(C, T, D, t) for t, value in pairs[:_STEPS]))
     figure.update_xaxes(title=scale.axis("t, the length of the interval"), range=[0, float(scale(wide))])
     figure.update_yaxes(title=scale.axis("demand"), rangemode="tozero")
     count = f"{len(pairs)} instant{'s' * (len(pairs) != 1)} looked at" if pairs else verdict.inequality
-    title = f"{verdict.test}, {count}: the demand {'never exceeds t' if verdict.passed else 'exceeds t'}"
-    return titled(figure, title, ts.table().header)
+    count += "" if pairs or verdict.passed else " fails"
+    over = "never exceeds t" if verdict.passed else "exceeds t"
+    first = excess and not (pairs and verdict.test == "QPA")  # which comes from above
+    over += f", first at {scale.words(excess[0][0])}" if first else ""
+    return titled(figure, f"{verdict.test}, {count}: the demand {over}", ts.table().header)
+
+
+def _excess(verdict: Verdict, C: list[int], T: list[int], D: list[int]) -> list[tuple[int, int]]:
+    """The first instant at which the demand exceeds t, and the demand, of a verdict that looked nowhere."""
+    if verdict.passed:
+        return []
+    return list(
+        islice((pair for pair in islice(deadlines(C, T, D, max(D) + _TRIED * max(T)), _TRIED) if pair[1] > pair[0]), 1)
+    )
+
+
+def _reach(verdict: Verdict, T: list[int], D: list[int], per_unit: int) -> list[int]:
+    """Up to where a demand is drawn that never exceeds t: no end is known, or none that could be seen, of others."""
+    if not verdict.passed:
+        return []
+    found = []
+    for end in (busy_period, demand_limit):
+        with suppress(BadInput):  # U so near to 1 that none was found
+            time = end(verdict.taskset)
+            found += [ceil(time * per_unit)] if time else []
+    few = [t for t in found if sum(max(0, (t - d) // p + 1) for p, d in zip(T, D, strict=True)) <= _PAST]
+    return few[:1]
 
 
 def _demanded(C: list[int], T: list[int], D: list[int], wide: float) -> tuple[list[float], list[float]]:
@@ -267,7 +318,14 @@ def _demanded(C: list[int], T: list[int], D: list[int], wide: float) -> tuple[li
     return [*t, wide], [*value, value[-1]]
 
 
-def _looked(figure: go.Figure, scale: Scale, verdict: Verdict, pairs: list[tuple[int, int]], blocked: bool) -> None:
+def _looked(
+    figure: go.Figure,
+    scale: Scale,
+    verdict: Verdict,
+    pairs: list[tuple[int, int]],
+    excess: list[tuple[int, int]],
+    blocked: bool,
+) -> None:
     """Where the test looked, and what it found there."""
     what = "demand and blocking, where looked at" if blocked else "where it looked"
     if verdict.test == "QPA" and pairs:
@@ -276,9 +334,8 @@ def _looked(figure: go.Figure, scale: Scale, verdict: Verdict, pairs: list[tuple
     mark = {"size": 9, "color": "#000000", "symbol": "circle"}
     if pairs:
         figure.add_trace(go.Scatter(x=scale(x), y=scale(y), mode="markers", name=what, marker=mark))
-    over = [pair for pair in pairs if pair[1] > pair[0]][:1]
-    if over:
+    if excess:
         mark = {"size": 18, "color": _BAD, "symbol": "x", "line": {"width": 1}}
-        t, value = over[0]
+        t, value = excess[0]
         name = f"{scale.words(value)} due within {scale.words(t)}"
         figure.add_trace(go.Scatter(x=scale([t]), y=scale([value]), mode="markers", name=name, marker=mark))

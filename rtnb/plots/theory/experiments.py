@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import plotly.graph_objects as go
 
+from rtnb.errors import BadInput
 from rtnb.plots.rt import COLOURS
 from rtnb.plots.theory.scale import Scale
 from rtnb.plots.theory.titled import titled
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["acceptance", "comparison", "exceedance"]
 
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "x", "cross")
-_TESTS, _TASKS, _MARKED = len(COLOURS), 30, 20
-"""Drawn at most; and the points of a curve that are marked one by one."""
+_TESTS, _TASKS = len(COLOURS), 30
+"""Drawn at most: curves, and rows."""
 
 
 def acceptance(df: pd.DataFrame, header: Header) -> go.Figure:
@@ -96,11 +97,16 @@ def comparison(df: pd.DataFrame, header: Header) -> go.Figure:
 def exceedance(df: pd.DataFrame, header: Header) -> go.Figure:
     """With which probability a run takes longer: as measured, and as the fitted law has it, with its 95 % interval.
 
-    From theory.exceedance, or the bounds of theory.pwcet.
+    From theory.exceedance; of the bounds of theory.pwcet, a row each. Raises BadInput for the tested assumptions.
     """
+    if "assumption" in df:
+        hint = "plot the .frame of the estimate (theory.pwcet), or its .curve (theory.exceedance)"
+        raise BadInput("plot", "the tested assumptions (theory.assumptions) are a table to be read", hint)
+    if "bound_ns" in df:
+        return _bounds(df, header)
     shown = df.sort_values("exceedance", ascending=False)
     p, law = shown["exceedance"].to_numpy(), str(header.details.get("law", "fitted law"))
-    fitted = shown["fitted_ns" if "fitted_ns" in shown else "bound_ns"].to_numpy(dtype="float64")
+    fitted = shown["fitted_ns"].to_numpy(dtype="float64")
     longest = float(np.nanmax([*shown["high_ns"], *fitted, 1.0])) if len(shown) else 1.0
     scale = Scale.of({"unit": "ns"}, longest)
     known = ~(shown["low_ns"].isna() | shown["high_ns"].isna()).to_numpy()
@@ -110,19 +116,50 @@ def exceedance(df: pd.DataFrame, header: Header) -> go.Figure:
     look = {"mode": "lines", "line": {"width": 0}, "fill": "toself", "fillcolor": "rgba(213,94,0,0.18)"}
     figure.add_trace(go.Scatter(**band, **look, name="95 % interval", hoverinfo="skip"))
     line = {"color": COLOURS[1], "width": 2}
-    mode = "lines+markers" if len(p) <= _MARKED else "lines"
-    figure.add_trace(go.Scatter(x=scale(fitted), y=p, mode=mode, line=line, name=html.escape(law)))
-    if "empirical_ns" in shown:
-        line = {"color": COLOURS[0], "width": 3, "shape": "vh"}
-        seen = scale(shown["empirical_ns"].to_numpy(dtype="float64"))
-        figure.add_trace(go.Scatter(x=seen, y=p, mode="lines", line=line, name="measured"))
+    figure.add_trace(go.Scatter(x=scale(fitted), y=p, mode="lines", line=line, name=html.escape(law)))
+    line = {"color": COLOURS[0], "width": 3, "shape": "vh"}
+    seen = scale(shown["empirical_ns"].to_numpy(dtype="float64"))
+    figure.add_trace(go.Scatter(x=seen, y=p, mode="lines", line=line, name="measured"))
     if (most := header.details.get("observed_ns")) is not None:
         figure.add_vline(x=float(scale(most)), line_color=COLOURS[0], line_dash="dot")
     figure.update_xaxes(title=scale.axis("execution time"))
     figure.update_yaxes(title="probability that a run is longer", type="log")
+    return titled(figure, f"How likely a run is longer, measured and by {law}{_trust(header)}", header)
+
+
+def _bounds(df: pd.DataFrame, header: Header) -> go.Figure:
+    """The bound for each probability of being exceeded, with its 95 % interval; from theory.pwcet."""
+    shown = df.sort_values("exceedance", ascending=False).head(_TASKS)
+    at, law = list(range(len(shown))), str(header.details.get("law", "fitted law"))
+    most = header.details.get("observed_ns")
+    times = shown[["low_ns", "bound_ns", "high_ns"]].to_numpy(dtype="float64")
+    inside = times[np.isfinite(times) & (times > 0)]
+    seen = [*inside, *([float(most)] if most else [])] or [1.0]
+    scale = Scale.of({"unit": "ns"}, max(seen))
+    x: list[float | None] = []
+    y: list[int | None] = []
+    for row, (low, _, high) in enumerate(times):
+        if np.isfinite(low) and np.isfinite(high):
+            x, y = [*x, float(scale(max(low, min(seen)))), float(scale(high)), None], [*y, row, row, None]
+    line, mark = {"color": COLOURS[1], "width": 5}, {"size": 13, "color": COLOURS[1], "symbol": "diamond"}
+    figure = go.Figure(go.Scatter(x=x, y=y, mode="lines", line=line, name="95 % interval", hoverinfo="skip"))
+    figure.add_trace(go.Scatter(x=scale(times[:, 1]), y=at, mode="markers", marker=mark, name=html.escape(law)))
+    if most is not None:
+        look = {"mode": "lines", "line": {"color": COLOURS[0], "dash": "dot"}}
+        ends = {"x": [float(scale(most))] * 2, "y": [-0.6, len(at) - 0.4]}
+        figure.add_trace(go.Scatter(**ends, **look, name=f"longest measured, {in_words(most)}"))
+    pairs = zip(shown["exceedance"], times[:, 1], strict=True)
+    names = [f"{p:.3g} a run  <b>{in_words(ns) if np.isfinite(ns) else 'none'}</b>" for p, ns in pairs]
+    figure.update_yaxes(range=[len(at) - 0.4, -0.6], tickvals=at, ticktext=names, zeroline=False)
+    figure.update_xaxes(title=scale.axis("execution time, logarithmic"), type="log")
+    figure.update_xaxes(range=[np.log10(scale(min(seen))) - 0.05, np.log10(scale(max(seen))) + 0.05])
+    title = f"What a run exceeds how rarely, by {law}{_trust(header)}"
+    return titled(figure, title, header, 270 + 45 * len(at))
+
+
+def _trust(header: Header) -> str:
     trusted = header.details.get("trusted")
-    how = "" if trusted is None else ": no assumption was refused" if trusted else ": not to be trusted"
-    return titled(figure, f"How likely a run is longer, measured and by {law}{how}", header)
+    return "" if trusted is None else ": no assumption was refused" if trusted else ": not to be trusted"
 
 
 def _said(shown: pd.DataFrame) -> list[str]:

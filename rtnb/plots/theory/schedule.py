@@ -4,20 +4,18 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from rtnb.errors import BadInput
 from rtnb.plots.causes import STATES
-from rtnb.plots.rt import COLOURS
+from rtnb.plots.theory.held import ACROSS, LETTERS, budgets, ceiling, locks
 from rtnb.plots.theory.scale import Scale
 from rtnb.plots.theory.titled import titled
 from rtnb.plots.theory.why import waits
+from rtnb.plots.theory.window import View, view_of
 
 if TYPE_CHECKING:
     from rtnb.recording import Header
@@ -26,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["schedule", "schedule_of"]
 
-_JOBS, _PIECES, _NAMED = 300, 3000, 25
-"""Jobs, segments and names of ceilings that are drawn at most."""
+_INHERITED = 300
+"""Marks of one kind of event that are drawn at most."""
 _WIDTH = 0.36
 _HATCHES = ("", "/", "x", ".", "\\", "|", "-", "+")
 """Of CPU 0, 1, ...; then again from the first: the number is in the bar."""
@@ -53,15 +51,17 @@ def schedule(
     """What runs when: a lane a task and server, with releases, deadlines and misses; from theory.jobs.
 
     `segments` (theory.segments) says what a job does from its release to its end, and what it holds; `events`
-    (theory.events) adds inheritance and deadlock. Below the lanes stand the budgets of servers and the system ceiling,
-    where the header's details have them. `start` and `length` are times of the set. At most 300 jobs are drawn.
-    Raises BadInput for a window without jobs.
+    (theory.events) adds inheritance and deadlock, and holding goes on where the holder does not run. Below the lanes
+    stand the budgets of servers and the system ceiling, where the header's details have them. `start` and `length` are
+    times of the set; without a length, five periods of the slowest task are drawn, of at most 60 jobs, and of a
+    length at most 300. Raises BadInput for a window without jobs.
     """
     jobs, segments, events = map(_bare, (jobs, segments, events))
-    view = _view(jobs, header, segments, start, length)
+    view = view_of(jobs, header, segments, start, length)
     pieces = _none(view) if segments is None else view.cut(segments)
-    figure = go.Figure([*_bars(view, pieces, segments is not None), *_locks(view, pieces), *_marks(view)])
-    figure.add_traces([*_budgets(view, header.details), *_ceiling(view, header.details)])
+    figure = go.Figure([*_bars(view, pieces, segments is not None), *_digits(view, pieces)])
+    figure.add_traces([*locks(view, pieces, events), *_marks(view)])
+    figure.add_traces([*budgets(view, header.details), *ceiling(view, header.details)])
     figure.add_traces(_happened(view, events))
     low, edge = min(view.lanes.values()), (view.end - view.begin) / 100  # or marks at the ends are cut in half
     names = [html.escape(name) for name in view.lanes]
@@ -69,7 +69,7 @@ def schedule(
     figure.update_yaxes(range=[low - 0.6, 0.6])
     window = view.scale([view.begin - edge, view.end + edge]).tolist()
     figure.update_xaxes(title=view.scale.axis("time"), range=window, zeroline=False)
-    figure = titled(figure, _title(view, header), header, 260 + 70 * len(view.lanes))
+    figure = titled(figure, _title(view, header, _stopped(view, header, events)), header, 260 + 70 * len(view.lanes))
     return figure.update_layout(barmode="overlay")
 
 
@@ -81,97 +81,33 @@ def _bare(df: Any) -> Any:
     return df
 
 
-@dataclass
-class _View:
-    """What is drawn of a schedule: the jobs of a window of ticks, and the lane of each task."""
-
-    scale: Scale
-    jobs: pd.DataFrame
-    begin: float
-    end: float
-    lanes: dict[str, float]
-    """Also those of budgets and the ceiling, as they are added; 0, -1, ... from the top."""
-    of: int
-    """Jobs in the window that was asked for."""
-    cpus: int
-    until: float
-    servers: set[str]
-    """Their requests have no deadline of their own: where there is none, the table has the end."""
-
-    def lane(self, tasks: Iterable[str]) -> np.ndarray[Any, Any]:
-        """The lanes of the tasks of some rows."""
-        return np.asarray([self.lanes[task] for task in tasks], dtype="float64")
-
-    def below(self, name: str) -> float:
-        """A new lane below all others."""
-        self.lanes[name] = min(self.lanes.values()) - 1
-        return self.lanes[name]
-
-    def cut(self, segments: pd.DataFrame) -> pd.DataFrame:
-        """The segments of the drawn jobs in the window. Where there are too many, the window ends earlier."""
-        inside = segments[(segments["begin"] < self.end) & (segments["end"] > self.begin)]
-        known = set(zip(self.jobs["task"], self.jobs["job"], strict=True))
-        tasks = inside["task"].astype("str")
-        mine = [key in known for key in zip(tasks, inside["job"], strict=True)]
-        words = {name: inside[name].astype("str") for name in ("state", "by", "resource")}
-        inside = inside.assign(task=tasks, **words)[mine].sort_values("begin", kind="stable")
-        if len(inside) > _PIECES:
-            inside = inside.head(_PIECES)
-            self.end = float(inside["begin"].max())
-            self.jobs = self.jobs[self.jobs["release"] < self.end]
-        return inside
-
-
-def _view(
-    jobs: pd.DataFrame, header: Header, segments: pd.DataFrame | None, start: Time | str, length: Time | str | None
-) -> _View:
-    last = float(header.details.get("until") or _last(jobs, segments))
-    scale = Scale.of(header.details, last)
-    begin = scale.ticks(start, "start")
-    end = max(last, begin) if length is None else begin + scale.ticks(length, "length")
-    finish = jobs["finish"].astype("float64")
-    over = jobs["outcome"].astype("str").isin(["aborted", "skipped"])
-    ends = np.where(finish.notna(), finish, np.where(over, jobs["deadline"], np.inf))
-    inside = jobs[(jobs["release"] < end) & (np.maximum(ends, jobs["deadline"]) >= begin)]
-    if inside.empty:
-        raise BadInput("schedule", "there are no jobs in this window", "choose another start, or a longer length")
-    shown = inside.sort_values("release", kind="stable").head(_JOBS + 1)
-    if len(shown) > _JOBS:
-        end = float(shown["release"].iloc[-1])
-        shown = shown.head(_JOBS)
-    scale = Scale.of(header.details, end - begin)
-    names = list(header.details.get("lanes") or pd.unique(jobs["task"].astype("str")))
-    lanes = {str(name): -float(at) for at, name in enumerate(names)}
-    cpus = int(header.details.get("cpus") or 1)
-    shown = shown.assign(task=shown["task"].astype("str"), outcome=shown["outcome"].astype("str"))
-    servers = set(map(str, header.details.get("budget") or ()))
-    return _View(scale, shown, begin, end, lanes, len(inside), cpus, last, servers)
-
-
-def _last(jobs: pd.DataFrame, segments: pd.DataFrame | None) -> float:
-    times = [jobs["finish"].max(), jobs["deadline"].max() if len(jobs) else 0]
-    times += [segments["end"].max()] if segments is not None and len(segments) else []
-    return max((float(time) for time in times if pd.notna(time)), default=1.0)
-
-
-def _title(view: _View, header: Header) -> str:
-    tasks, missed = view.jobs["task"].nunique(), int(_missed(view).sum())
-    few = f", the first {len(view.jobs)} of {view.of:,}" if len(view.jobs) < view.of else ""
+def _title(view: View, header: Header, stopped: str) -> str:
+    tasks, missed = view.jobs["task"].nunique(), int(_missed(view, view.jobs, view.end).sum())
+    drawn, all_ = len(view.jobs), len(view.whole)
+    count = f"the first {drawn} of {all_:,}" if drawn < all_ else str(drawn)
     policy = f" under {header.details['policy']}" if header.details.get("policy") else ""
-    count = f"{len(view.jobs)} job{'s' * (len(view.jobs) > 1)} of {tasks} task{'s' * (tasks > 1)}{few}{policy}"
-    late = f"{missed:,} deadline{'s' * (missed > 1)} missed" if missed else "all deadlines met"
-    return f"{count}: {late}"
+    count += f" job{'s' * (all_ > 1)} of {tasks} task{'s' * (tasks > 1)}{policy}"
+    later = int(_missed(view, view.whole, view.until).sum()) - missed if drawn < all_ else 0
+    late = [stopped] if stopped else []
+    late += [f"{missed:,} deadline{'s' * (missed > 1)} missed"] if missed else []
+    late += [f"{later:,}{' deadlines' if not missed else ''} missed later"] if later > 0 else []
+    return f"{count}: {', '.join(late) or 'all deadlines met'}"
 
 
-def _missed(view: _View) -> pd.Series:
-    """Those not done by their deadline, as far as the window can tell."""
-    not_done = view.jobs["outcome"].isin(MISSED[:3]) | (
-        (view.jobs["outcome"] == MISSED[3]) & (view.jobs["deadline"] <= view.end)
-    )
-    return not_done & (view.jobs["deadline"] <= view.end) & ~view.jobs["task"].isin(view.servers)
+def _stopped(view: View, header: Header, events: pd.DataFrame | None) -> str:
+    """When tasks begin to wait for each other for ever; nothing, where they never do."""
+    told = [note.split(":")[0] for note in header.notes if note.startswith("deadlock at ")]
+    if events is not None and not told:
+        told = [f"deadlock at {view.scale.words(t)}" for t in events["t"][events["kind"] == "deadlock"].head(1)]
+    return told[0] if told else ""
 
 
-def _none(view: _View) -> pd.DataFrame:
+def _missed(view: View, jobs: pd.DataFrame, end: float) -> pd.Series:
+    """Those not done by their deadline, as far as can be told at the end of a window."""
+    return jobs["outcome"].isin(MISSED) & (jobs["deadline"] <= end) & ~jobs["task"].isin(view.servers)
+
+
+def _none(view: View) -> pd.DataFrame:
     """Of jobs alone: from release to start, and from start to finish, whoever ran."""
     known = view.jobs.dropna(subset="start")
     finish = known["finish"].astype("float64").fillna(view.end)
@@ -182,7 +118,7 @@ def _none(view: _View) -> pd.DataFrame:
     return made[made["end"] > made["begin"]]
 
 
-def _bars(view: _View, pieces: pd.DataFrame, known: bool) -> list[go.Bar]:
+def _bars(view: View, pieces: pd.DataFrame, known: bool) -> list[go.Bar]:
     """What each job does, as bars: a trace a state, and of running a trace a CPU."""
     reasons = waits(view.jobs, pieces, view.scale) if known else {}
     colours = {**STATES, "start to finish": STATES["run"], "waits": STATES["unexplained"]}
@@ -206,15 +142,22 @@ def _bars(view: _View, pieces: pd.DataFrame, known: bool) -> list[go.Bar]:
                 hovertext=_hover(part, reasons, view.scale),
                 customdata=list(zip(part["task"], part["job"].tolist(), strict=True)),
                 name=f"run, CPU {cpu}" if several else html.escape(state),
-                **(_numbers(cpu, len(part)) if several else {}),
             )
         )
     return made
 
 
-def _numbers(cpu: int, count: int) -> dict[str, Any]:
-    """The CPU in each bar."""
-    return {"text": [str(cpu)] * count, "textposition": "inside", "insidetextanchor": "middle", "textangle": 0}
+def _digits(view: View, pieces: pd.DataFrame) -> list[go.Scatter]:
+    """The CPU in the middle of each bar that is wide enough, on white: it could not be read upon the hatches."""
+    if view.cpus < 2:
+        return []
+    on = pieces[(pieces["state"] == "run") & (pieces["cpu"] >= 0)]
+    on = on[(on["end"] - on["begin"]) * ACROSS > 15 * (view.end - view.begin)]
+    look = {"mode": "markers+text", "showlegend": False, "hoverinfo": "skip", "textfont": {"size": LETTERS}}
+    x, y = view.scale((on["begin"] + on["end"]) / 2), view.lane(on["task"])
+    mark = {"symbol": "square", "size": 14, "color": "#ffffff"}
+    words = [str(cpu) for cpu in on["cpu"]]
+    return [go.Scatter(x=x, y=y, text=words, textposition="middle center", marker=mark, **look)] if len(on) else []
 
 
 def _hover(part: pd.DataFrame, reasons: Mapping[tuple[str, int], str], scale: Scale) -> list[str]:
@@ -227,41 +170,10 @@ def _hover(part: pd.DataFrame, reasons: Mapping[tuple[str, int], str], scale: Sc
     return made
 
 
-def _locks(view: _View, pieces: pd.DataFrame) -> list[go.Bar]:
-    """What a job holds while it runs, as bands in the lower part of its lane: the outermost lowest."""
-    found: dict[str, list[tuple[float, float, float, str]]] = {}
-    held = pieces[(pieces["state"] == "run") & (pieces["resource"] != "")]
-    for task, begin, end, names in zip(*(held[name] for name in ("task", "begin", "end", "resource")), strict=True):
-        for at, resource in enumerate(names.replace(",", " ").split()):
-            words = f"{task} holds {resource}, {view.scale.words(begin)} to {view.scale.words(end)}"
-            found.setdefault(resource, []).append((begin, end, view.lanes[task] - 0.24 + 0.1 * at, words))
-    made = []
-    for colour, (resource, rows) in zip(_cycle(COLOURS[2:]), sorted(found.items()), strict=False):
-        begin, end, lane, said = zip(*rows, strict=True)
-        made.append(
-            go.Bar(
-                base=view.scale(begin),
-                x=view.scale(np.asarray(end) - np.asarray(begin)),
-                y=lane,
-                orientation="h",
-                width=0.1,
-                marker={"color": colour, "line": {"width": 0}},
-                hovertext=list(map(html.escape, said)),
-                name=f"holds {html.escape(resource)}",
-            )
-        )
-    return made
-
-
-def _cycle(colours: list[str]) -> Iterable[str]:
-    while True:
-        yield from colours
-
-
-def _marks(view: _View) -> list[go.Scatter]:
+def _marks(view: View) -> list[go.Scatter]:
     """Releases point up, deadlines down; a missed deadline is crossed."""
     jobs, lane = view.jobs, view.lane(view.jobs["task"])
-    missed = _missed(view).to_numpy()
+    missed = _missed(view, jobs, view.end).to_numpy()
     early = (jobs["arrival"] < jobs["release"]).to_numpy()
     due = ~(jobs["task"].isin(view.servers) & (jobs["deadline"] == view.until)).to_numpy()
     marks = [
@@ -289,77 +201,18 @@ def _points(x: Any, y: Any, name: str, mark: dict[str, Any], said: list[str]) ->
     return go.Scatter(x=x, y=y, mode="markers", name=name, marker=mark, hovertext=said)
 
 
-def _happened(view: _View, events: pd.DataFrame | None) -> list[go.Scatter]:
+def _happened(view: View, events: pd.DataFrame | None) -> list[go.Scatter]:
     """Where a priority is inherited, and where all wait for each other."""
     if events is None:
         return []
     made = []
     for kind, symbol, colour in (("inherit", "triangle-up", "#CC79A7"), ("deadlock", "diamond", _MISS)):
         part = events[(events["kind"] == kind) & (events["t"] >= view.begin) & (events["t"] <= view.end)]
-        part = part[part["task"].astype("str").isin(list(view.lanes))].head(_JOBS)
+        part = part[part["task"].astype("str").isin(list(view.lanes))].head(_INHERITED)
         if len(part):
             rows = zip(part["task"].astype("str"), part["job"], part["t"], part["what"], strict=True)
             said = [html.escape(f"{task} {job}: {kind} {what}, {view.scale.words(t)}") for task, job, t, what in rows]
             lane = view.lane(part["task"].astype("str")) + 0.22
             mark = {"symbol": symbol, "size": 9, "color": colour}
             made.append(_points(view.scale(part["t"]), lane, kind, mark, said))
-    return made
-
-
-def _budgets(view: _View, details: Mapping[str, Any]) -> list[go.Scatter]:
-    """A lane a server, with its budget: it falls while it runs, and jumps where it is replenished or lost."""
-    made = []
-    for server, history in (details.get("budget") or {}).items():
-        corners = _inside(history, view)
-        if not corners:
-            continue
-        most = max(budget for _, budget in history) or 1
-        low = view.below(f"{server}: budget") - 0.4
-        x, y = view.scale([t for t, _ in corners]), [low + 0.8 * budget / most for _, budget in corners]
-        said = [html.escape(f"{server}: budget {view.scale.words(b)} at {view.scale.words(t)}") for t, b in corners]
-        made.append(
-            go.Scatter(
-                # Closed along the bottom, so that it is filled down to there and not to the axis' zero.
-                x=[*x, x[-1], x[0]],
-                y=[*y, low, low],
-                hovertext=[*said, "", ""],
-                mode="lines",
-                line={"color": COLOURS[0], "width": 2},
-                fill="toself",
-                fillcolor="rgba(0,114,178,0.15)",
-                name=f"budget of {html.escape(server)}, at most {view.scale.words(most)}",
-            )
-        )
-    return made
-
-
-def _inside(history: Any, view: _View) -> list[tuple[float, float]]:
-    """The corners of a budget's course in the window; it stays as it is after the last one."""
-    known = [*history, (view.end, history[-1][1])] if history else []
-    within = [at for at, (t, _) in enumerate(known) if view.begin <= t <= view.end]
-    return known[max(within[0] - 1, 0) : within[-1] + 2][: 4 * _PIECES] if within else []
-
-
-def _ceiling(view: _View, details: Mapping[str, Any]) -> list[go.Scatter]:
-    """The system ceiling, as steps in a lane of its own: the higher, the higher the priority that it bars."""
-    history = details.get("ceilings") or []
-    if not history:
-        return []
-    names = [name for name in view.lanes if not name.endswith(": budget")]
-    rank = {name: len(names) - at for at, name in enumerate(names)} | {"": 0}
-    low = view.below("ceiling") - 0.4
-    inside = [(max(t, view.begin), str(who)) for t, who in [(0, ""), *history] if t <= view.end][: 4 * _PIECES]
-    inside = [*inside[max(sum(t <= view.begin for t, _ in inside) - 1, 0) :], (view.end, inside[-1][1])]
-    said = [f"from {view.scale.words(t)}: {f'that of {who}' if who else 'none'}" for t, who in inside]
-    figure = {
-        "x": view.scale([t for t, _ in inside]),
-        "y": [low + 0.8 * rank.get(who, 0) / len(names) for _, who in inside],
-        "hovertext": list(map(html.escape, said)),
-    }
-    line = {"color": "#CC79A7", "width": 2, "shape": "hv"}
-    made = [go.Scatter(**figure, mode="lines", line=line, name="system ceiling")]
-    if len(inside) <= _NAMED:
-        words = [html.escape(who) for _, who in inside[:-1]] + [""]
-        look = {"textposition": "bottom right", "textfont": {"size": 13}, "showlegend": False, "hoverinfo": "skip"}
-        made.append(go.Scatter(x=figure["x"], y=figure["y"], mode="text", text=words, **look))
     return made

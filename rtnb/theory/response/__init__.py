@@ -10,10 +10,11 @@ from typing import Any
 
 from rtnb.errors import BadInput
 from rtnb.theory.exact import Time, fraction, in_ticks, ticks
+from rtnb.theory.options import check_flags
 from rtnb.theory.response.level import Level, Worst, loads, meets, steps, worst
 from rtnb.theory.response.offsets import finishes, window, worst_at_offsets
 from rtnb.theory.response.terms import terms
-from rtnb.theory.taskset import TaskSet
+from rtnb.theory.taskset import TaskSet, of_a_set
 from rtnb.theory.verdict import Step, Verdict, Witness
 
 __all__ = ["fits", "levels", "response_times"]
@@ -23,11 +24,12 @@ _WRITTEN_OUT = 8
 _MOST_STEPS = 300_000
 
 
+@of_a_set
 def response_times(ts: TaskSet, *, blocking: Any = None, preemptive: bool = True, offsets: bool = False) -> Verdict:
     """The worst-case response time of each task under its priority, from arrival to completion; passed: all R <= D.
 
     Any deadlines; each job of the level's busy period is looked at, and late jobs continue. `blocking`: a protocol of
-    rtnb.theory.blocking, or a time for each task in list order. Without preemption the longest C below blocks, or
+    rtnb.theory.blocking, or a time for each task in list order; not given, that of no protocol. Without preemption the longest C below blocks, or
     what is listed, if longer; a protocol then changes nothing. Tasks are sporadic, or periodic with any phase. With
     `offsets` they are periodic from their offsets on, and the test looks at every job of two hyperperiods.
 
@@ -47,10 +49,11 @@ def response_times(ts: TaskSet, *, blocking: Any = None, preemptive: bool = True
     >>> verdict.iterates["t3"]
     [[5, 11, 14, 17, 20, 20]]
     """  # noqa: E501
+    check_flags(preemptive=preemptive, offsets=offsets)
     if offsets:
         _check_offsets(ts, blocking, preemptive)
     B = terms(ts, blocking)
-    if isinstance(blocking, str) and not preemptive:
+    if not preemptive and (blocking is None or isinstance(blocking, str)):
         B = [0] * len(ts)  # no job waits for a lock that another holds: that one would not have let it start
     per_unit = ticks([ts.from_ticks(1), *(time for time in B if time)])
     made = levels(ts, [None if time is None else in_ticks(time, per_unit) for time in B], per_unit, preemptive)
@@ -65,12 +68,16 @@ def response_times(ts: TaskSet, *, blocking: Any = None, preemptive: bool = True
     return _verdict(ts, test, "exact" if offsets else _kind(ts, B, preemptive), made, found, per_unit, trace)
 
 
+@of_a_set
 def fits(ts: TaskSet) -> bool:
     """Whether response_times() would prove it, preempted and without blocking: in a fraction of the time.
+
+    Raises BadInput where tasks share resources.
 
     >>> fits(TaskSet(C=[3, 3, 5], T=[7, 12, 20]))
     True
     """
+    ts.check_independent("fits")
     return all(map(meets, levels(ts, [0] * len(ts), ts.per_unit)))
 
 
@@ -95,6 +102,7 @@ def _check_offsets(ts: TaskSet, blocking: Any, preemptive: bool) -> None:
     tried, hint = "response times at these offsets", "leave offsets=True out: the bound for any phasing"
     if any(task.jitter for task in ts):
         raise BadInput(tried, "with jitter the releases are not known", hint)
+    ts.check_independent(tried)
     if blocking is not None or not preemptive:
         raise BadInput(tried, "they are exact only without blocking, and with preemption", hint)
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from rtnb.errors import BadInput
 
-__all__ = ["Level", "Worst", "first_miss", "jobs", "loads", "meets", "steps", "worst"]
+__all__ = ["MOST", "Level", "Worst", "first_miss", "in_time", "jobs", "loads", "meets", "steps", "worst"]
 
 MOST = 10_000_000
 """The terms of the recurrence that are added up for a task, at most: half a second."""
@@ -51,6 +51,8 @@ class Worst(NamedTuple):
     missed: tuple[int, int, int | None] | None = None
     first: int = 0
     """When the first job is done."""
+    left: int = 0
+    """What is left of the terms that could be added up."""
 
 
 def loads(C: list[int], T: list[int]) -> list[int]:
@@ -65,26 +67,26 @@ def _load(C: list[int], T: list[int]) -> int:
     return (U > 1) - (U < 1)
 
 
-def worst(level: Level, start: int = 0) -> Worst:
+def worst(level: Level, start: int = 0, left: int = MOST) -> Worst:
     """The longest response of the jobs of the busy period. The first one's wait lasts to `start` at least.
 
-    Raises BadInput where the busy period is too long to look at.
+    Raises BadInput where the busy period is too long to look at: for more than `left` terms.
     """
     if level.B is None:
-        return Worst(None, missed=(1, level.D - level.J, None))
+        return Worst(None, missed=(1, level.D - level.J, None), left=left)
     if level.load > 0:
         return Worst(None, missed=first_miss(level))
     if level.preemptive:
-        first, _ = _least(level, level.B + level.C, max(start, level.B + level.C), MOST)
+        first, left = _least(level, level.B + level.C, max(start, level.B + level.C), left)
         R = first + level.J
         if R <= level.T:  # as nearly always: the second job finds nothing of the first one's busy period
-            return Worst(R, 1, first, (1, level.D - level.J, first) if R > level.D else None, first)
+            return Worst(R, 1, first, (1, level.D - level.J, first) if R > level.D else None, first, left)
         start = first
     R, worst_job, end, first = -1, 1, 0, 0
     missed = None
     try:
-        for job, done in jobs(level, start):
-            first = first or done
+        for job, done, rest in jobs(level, start, left):
+            first, left = first or done, rest
             took = done + level.J - (job - 1) * level.T
             if took > R:
                 R, worst_job, end = took, job, done
@@ -94,39 +96,50 @@ def worst(level: Level, start: int = 0) -> Worst:
         if missed is None:  # else a miss is known, if not the largest response time
             raise
         return Worst(None, missed=missed, first=first)
-    return Worst(R, worst_job, end, missed, first)
+    return Worst(R, worst_job, end, missed, first, left)
 
 
 def meets(level: Level) -> bool:
-    """Does every job meet its deadline? Of a task that is preempted, with D <= T, the first job tells: no more is
-    looked at than its deadline. Raises BadInput for another one whose busy period is too long."""
+    """Does every job meet its deadline? Raises BadInput where that is too long to look at."""
+    return in_time(level, MOST)[0] is not None
+
+
+def in_time(level: Level, left: int) -> tuple[int | None, int]:
+    """The longest response, if it is at most D; and what is left of so many terms.
+
+    Of a task that is preempted, with D <= T, the first job tells: no more is looked at than its deadline. Raises
+    BadInput where it does not do with these terms.
+    """
     if level.D > level.T or not level.preemptive:
-        found = worst(level)
-        return found.R is not None and found.R <= level.D
-    if level.B is None:
-        return False
-    w, due = level.B + level.C, level.D - level.J
+        found = worst(level, left=left)
+        return found.R if found.R is not None and found.R <= level.D else None, found.left
+    if level.B is None or level.load > 0:
+        return None, left
+    w, due, cost = level.B + level.C, level.D - level.J, len(level.above) + _COST
     while w <= due:
-        found_at = _demand(level, level.B + level.C, w)
+        if left <= 0:
+            raise _too_long(level)
+        found_at, left = _demand(level, level.B + level.C, w), left - cost
         if found_at == w:
-            return True
+            return w + level.J, left
         w = found_at
-    return False
+    return None, left
 
 
-def jobs(level: Level, start: int = 0) -> Iterator[tuple[int, int]]:
-    """The jobs of the busy period of a level whose load is at most 1, each with the instant when it is done.
+def jobs(level: Level, start: int = 0, left: int = MOST) -> Iterator[tuple[int, int, int]]:
+    """The jobs of the busy period of a level whose load is at most 1, each with the instant when it is done, and what
+    is then left of so many terms.
 
     Without preemption the period may go on after a job's end, when another waits (Davis et al. 2007). At a load of 1
     it may never end; all is then the same a hyperperiod later.
     """
-    most, after = _jobs_at_most(level), _after(level)
+    (most, left), after = _jobs_at_most(level, left), _after(level)
     base = (level.B or 0) + level.C - after
     wait = _waiting(level)
-    w, left, job = max(base, start), MOST, 1
+    w, job = max(base, start), 1
     while True:
         w, left = _least(wait, base, w, left)
-        yield job, w + after
+        yield job, w + after, left
         if job == most or (level.preemptive and w + level.J <= job * level.T):
             return
         job, base, w = job + 1, base + level.C, w + level.C
@@ -146,15 +159,15 @@ def _waiting(level: Level) -> Level:
     return level._replace(above=[(C, T, J + 1) for C, T, J in level.above], late=True)
 
 
-def _jobs_at_most(level: Level) -> int:
+def _jobs_at_most(level: Level, left: int) -> tuple[int, int]:
     """After how many jobs the busy period is over, or all is as it was before; -1: the jobs themselves will tell."""
     if level.load == 0:
-        return lcm(level.T, *(T for _, T, _ in level.above)) // level.T
+        return lcm(level.T, *(T for _, T, _ in level.above)) // level.T, left
     if level.preemptive:
-        return -1
+        return -1, left
     every = level._replace(above=[*level.above, (level.C, level.T, level.J)], late=True)
-    end, _ = _least(every, level.B or 0, (level.B or 0) + level.C, MOST)
-    return -(-(end + level.J) // level.T)
+    end, left = _least(every, level.B or 0, (level.B or 0) + level.C, left)
+    return -(-(end + level.J) // level.T), left
 
 
 def _demand(level: Level, base: int, w: int) -> int:
@@ -186,7 +199,7 @@ def _least(level: Level, base: int, w: int, left: int) -> tuple[int, int]:
 
 
 def _too_long(level: Level) -> BadInput:
-    why = f"its busy period is not over after {MOST} terms: the tasks leave almost nothing of the CPU"
+    why = f"its busy period is not over after {MOST:,} terms: the tasks leave almost nothing of the CPU"
     return BadInput(f"response time of {level.name}", why, "take coarser times, or less C")
 
 
@@ -226,7 +239,7 @@ def steps(level: Level) -> Iterator[tuple[int, int, int]]:
         return
     wait, after = _waiting(level), _after(level)
     base = w = level.B + level.C - after
-    for job, done in jobs(level):
+    for job, done, _ in jobs(level):
         found = -1
         while found != w:
             w = found if found >= 0 else w

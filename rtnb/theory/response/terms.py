@@ -14,19 +14,21 @@ __all__ = ["terms"]
 
 
 def terms(ts: TaskSet, given: Any) -> list[Time | None]:
-    """The blocking of each task in list order: none, of a protocol (a name), or as listed. None: without bound.
+    """The blocking of each task in list order: of a protocol (a name), or as listed. None: without bound.
+
+    None given: of no protocol, so that tasks which share nothing have no blocking.
 
     Raises BadInput for a list that is not one of times of this set.
 
     >>> terms(TaskSet(C=[1, 2], T=[4, 8]), ["1/2", 0])
     [Fraction(1, 2), 0]
     """
-    if given is None:
+    if given is None and not ts.shared:
         return [0] * len(ts)
-    if isinstance(given, str):
+    if given is None or isinstance(given, str):
         from rtnb.theory.blocking import blocking
 
-        return _without_bound_below(ts, blocking(ts, given).B)
+        return _without_bound_below(ts, blocking(ts, given or "none").B)
     if not isinstance(given, Iterable):
         raise BadInput(
             "blocking", f"a {type(given).__name__} is none", "give a protocol's name, or a time for each task"

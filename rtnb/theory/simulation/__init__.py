@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from rtnb.progress import Progress, or_bar
 from rtnb.theory.exact import Time
 from rtnb.theory.simulation.engine import Engine
 from rtnb.theory.simulation.fast import fast, is_lean
@@ -14,7 +15,7 @@ from rtnb.theory.simulation.plan import plan
 from rtnb.theory.simulation.policy import Policy
 from rtnb.theory.simulation.protocols import check
 from rtnb.theory.simulation.schedule import Miss, Schedule
-from rtnb.theory.taskset import TaskSet
+from rtnb.theory.taskset import TaskSet, of_a_set
 
 if TYPE_CHECKING:
     from rtnb.theory.servers import Server
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Job", "Miss", "Policy", "Schedule", "simulate"]
 
 
+@of_a_set
 def simulate(
     ts: TaskSet,
     policy: str | Policy | Callable[[Job, Time], Any] = "fp",
@@ -35,7 +37,7 @@ def simulate(
     jitter: str | int = "none",
     preemptive: bool = True,
     quantum: Time | str | None = None,
-    progress: Callable[[float], None] | None = None,
+    progress: Progress | None = None,
 ) -> Schedule:
     """The schedule of a set, exactly, in [0, until).
 
@@ -48,7 +50,7 @@ def simulate(
     number. `jitter`: none; critical: each task's first job is as late as it can be, the others come at once; or a
     seed. `quantum`: how often llf and a key of one's own decide anew, besides at each event; by default the greatest
     time that divides all C, T, D and offsets, which for whole numbers is often 1. `progress` is called with the
-    fraction that is done, about ten times a second.
+    fraction that is done, about ten times a second; None: a bar, where somebody looks.
 
     A section that starts after the end of a job's execution is not entered; what a job holds at its end it unlocks.
     Raises BadInput, also for more than 2,000,000 jobs.
@@ -64,7 +66,8 @@ def simulate(
         jitter=jitter, preemptive=preemptive, quantum=quantum,
     )  # fmt: skip
     check(made)
-    trace = fast(made, progress) if is_lean(made) else Engine(made).run(progress)
-    if progress:
-        progress(1.0)
+    with or_bar(progress, "simulated") as told:
+        trace = fast(made, told) if is_lean(made) else Engine(made).run(told)
+        if told:
+            told(1.0)
     return Schedule(made, trace)

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from numbers import Number
 from typing import Any
 
+from rtnb.errors import BadInput
 from rtnb.theory.exact import Time
 from rtnb.theory.simulation.job import Active, Job
 from rtnb.theory.simulation.plan import Plan
@@ -42,7 +44,20 @@ def _own(made: Plan) -> Key:
             job.view = job.view or Job(job, per_unit)
             if job.lane.server is not None:
                 job.deadline = job.lane.server.deadline
-            return (0, policy.key(job.view, made.time(now)))
+            return (0, _checked(policy.key(job.view, made.time(now)), job.view, policy.name))
         return job.key
 
     return key
+
+
+def _checked(key: Any, view: Job, name: str) -> Any:
+    """The key of a job. Raises BadInput for one that has no place in any order."""
+    if key is None or any(isinstance(part, Number) and part != part for part in _parts(key)):
+        raise BadInput(
+            f"policy {name}", f"its key of {view.name} job {view.number} is {key}", "something to be ordered"
+        )
+    return key
+
+
+def _parts(key: Any) -> Iterable[Any]:
+    return key if isinstance(key, tuple | list) else (key,)

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,18 +16,19 @@ from rtnb.errors import BadInput, closest
 from rtnb.text import printable
 from rtnb.theory.deadlock import protocol_of
 from rtnb.theory.exact import Time, exact, fraction, in_ticks, ticks
+from rtnb.theory.load import counted
+from rtnb.theory.multiprocessor import check_cpus
+from rtnb.theory.options import check_flags, check_takes
+from rtnb.theory.servers import Server
 from rtnb.theory.simulation.policy import Policy, policy_of
 from rtnb.theory.taskset import TaskSet
-
-if TYPE_CHECKING:
-    from rtnb.theory.servers import Server
 
 __all__ = ["COLUMNS", "LATE", "MOST_JOBS", "Plan", "plan"]
 
 LATE = ("continue", "abort", "skip")
 COLUMNS = ("lane", "number", "arrival", "release", "deadline", "execution")
 MOST_JOBS = 2_000_000
-MOST_QUANTA = 10_000_000
+MOST_QUANTA = 1_000_000
 _END = 2**62  # beyond it a sum of two times might not be an int64
 
 Execution = Mapping[str, Any]
@@ -70,13 +71,18 @@ def plan(
     quantum: Time | str | None = None,
 ) -> Plan:
     """The plan of a simulation, its arguments checked; see `simulate`. Raises BadInput."""
-    servers = tuple(servers)
+    check_flags(preemptive=preemptive)
+    servers = _servers(servers)
+    if not isinstance(execution, Mapping | None):
+        hint = 'execution={"t1": 2}'
+        raise BadInput(f"execution {printable(repr(execution))[:40]}", "it is a mapping, by name of the task", hint)
     _check(ts, cpus, late, servers)
     asked = {name: _asked(ts, name, given) for name, given in (execution or {}).items()}
     end = _horizon(ts, servers, jitter != "none") if until is None else _positive(ts, until, "until")
     slice_ = None if quantum is None else _positive(ts, quantum, "quantum")
     counts = [_count(task.offset, task.T, end) for task in ts]
-    _bound(sum(counts) + sum(_server_events(server, end) for server in servers))
+    load = ts.U + sum(server.utilisation for server in servers)
+    _bound(sum(counts) + sum(_server_events(server, end, load) for server in servers), bool(servers))
     spent = {name: _spent(ts, name, asked[name], counts[ts.index(name)]) for name in asked}
     per_unit = math.lcm(
         ts.per_unit,
@@ -93,9 +99,20 @@ def plan(
     return Plan(ts, chosen, per_unit, last, cpus, protocol_of(protocol), servers, late, preemptive, step, arrays)
 
 
+def _servers(given: Any) -> tuple[Server, ...]:
+    """The servers as they are given. Raises BadInput."""
+    hint = "for example servers=[polling(2, 5)]"
+    if not isinstance(given, Iterable):
+        raise BadInput(f"servers {printable(str(given))[:60]}", "not a list of servers", hint)
+    found = tuple(given)
+    for server in found:
+        if not isinstance(server, Server):
+            raise BadInput(f"servers: {printable(repr(server))[:60]}", "it is no server", hint)
+    return found
+
+
 def _check(ts: TaskSet, cpus: int, late: str, servers: tuple[Server, ...]) -> None:
-    if type(cpus) is not int or not 1 <= cpus <= 1024:
-        raise BadInput(f"cpus {printable(str(cpus))[:40]}", "a whole number from 1 to 1024")
+    check_cpus(cpus)
     for task in ts:
         if task.cpu is not None and task.cpu >= cpus:
             hint = f"cpus={task.cpu + 1}: they are numbered from 0"
@@ -140,20 +157,28 @@ def _count(offset: Time, T: Time, end: Time) -> int:
     return max(0, -int(-(end - offset) // T))
 
 
-def _server_events(server: Server, end: Time) -> int:
-    return len(server.requests) + (_count(0, server.T, end) if server.T else 0)
+def _server_events(server: Server, end: Time, load: Fraction) -> int:
+    """How many requests it has, and how often its budget may be filled, with a load of that on the processor."""
+    found = len(server.requests) + (_count(0, server.T, end) if server.T else 0)
+    if server.kind == "constant_bandwidth" and not server.hard:  # filled whenever it is used up, a T or not
+        rate = max(load / server.umax, Fraction(1)) if server.reclaim else 1
+        found += int(min(end, sum(execution for _, execution in server.requests)) * rate // server.Q)
+    return found
 
 
-def _bound(jobs: int) -> None:
+def _bound(jobs: int, servers: bool) -> None:
     if jobs > MOST_JOBS:
-        why = f"it has {jobs:,} jobs, and at most {MOST_JOBS:,} are simulated"
-        raise BadInput("simulation", why, "until=: a shorter time than the hyperperiod")
+        what, hint = "jobs", "until=: a shorter time than the hyperperiod"
+        if servers:
+            what, hint = "jobs and budgets to fill", "until=: a shorter time; or servers with a larger Q and T"
+        raise BadInput("simulation", f"it has {counted(jobs)} {what}, and at most {MOST_JOBS:,} are simulated", hint)
 
 
 def _asked(ts: TaskSet, name: str, given: Any) -> Any:
     """What `execution` says of one task: a function, or a list of times, or one time."""
     ts.index(name)
     if callable(given):
+        check_takes(given, f"execution of {name}", "number")
         return given
     if isinstance(given, Sequence | np.ndarray) and not isinstance(given, str):
         return [_positive(ts, item, f"execution of {name}") for item in given]

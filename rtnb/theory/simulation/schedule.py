@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from fractions import Fraction
 from functools import cached_property
+from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from rtnb.theory.exact import words as in_words
 from rtnb.theory.rows import Event, Piece, SimulatedJob
 from rtnb.theory.simulation.plan import Plan
 from rtnb.theory.simulation.trace import RUN, STATES, Segments, Trace
+from rtnb.theory.summary import summary
 
 if TYPE_CHECKING:
     from rtnb.theory.taskset import TaskSet
@@ -43,6 +45,7 @@ class Schedule:
     `met`: no deadline was missed. Tables: `jobs`, `segments`, `events`; all in `recording`. Times that are no columns
     are those of the set.
 
+    >>> from rtnb.theory import TaskSet
     >>> schedule = TaskSet(C=[3, 3, 5], T=[7, 12, 20]).simulate()
     >>> schedule.response_times, schedule.met
     ({'t1': 3, 't2': 6, 't3': 20}, True)
@@ -125,7 +128,7 @@ class Schedule:
 
     def gantt(self, cpu: int = 0) -> list[tuple[str, Time, Time]]:
         """Who ran on a CPU, from when to when, from 0 to the end; "-": nobody. Raises BadInput."""
-        if not 0 <= cpu < self.cpus:
+        if cpu not in range(self.cpus):
             raise BadInput(f"gantt of CPU {cpu}", f"there are {self.cpus}, numbered from 0")
         runs = self._trace.runs or self._s
         mine = np.flatnonzero((np.asarray(runs.state) == RUN) & (np.asarray(runs.cpu) == cpu))
@@ -143,7 +146,7 @@ class Schedule:
         """What a server's budget was: from when on, and how much. Raises BadInput."""
         steps = self._trace.budgets.get(server)
         if steps is None:
-            raise BadInput(f"budget of {server}", "there is no such server", closest(server, self._trace.budgets))
+            raise BadInput(f"budget of {server}", "there is no such server", closest(str(server), self._trace.budgets))
         return [(self._time(t), self._time(budget)) for t, budget in steps]
 
     # Tables.
@@ -251,6 +254,7 @@ class Schedule:
     def why_words(self, task: str, job: int = 1) -> str:
         """In a sentence why a job took as long as it did. Raises BadInput.
 
+        >>> from rtnb.theory import TaskSet
         >>> TaskSet(C=[3, 3, 5], T=[7, 12, 20]).simulate().why_words("t3")
         't3 job 1 was released at 0 and done at 20, response 20 = 5 run + 15 preempted (t1 9, t2 6)'
         """
@@ -305,14 +309,15 @@ class Schedule:
         return self._words(self._time(count))
 
     def __repr__(self) -> str:
-        missed = f"{len(self._missed):,} deadlines missed" if len(self._missed) else "all deadlines met"
+        count = len(self._missed)
+        missed = f"{count:,} deadline{'s' * (count > 1)} missed" if count else "all deadlines met"
         ring = f", deadlock at {self._words(self.deadlock[0])}" if self.deadlock else ""
         cpus = f" on {self.cpus} CPUs" if self.cpus > 1 else ""
-        what = f"{len(self._j.lane):,} jobs up to {self._words(self.until)}"
+        what = f"{len(self._j.lane):,} job{'s' * (len(self._j.lane) != 1)} up to {self._words(self.until)}"
         return f"Schedule: {self.policy}{cpus}, {what}: {missed}{ring}"
 
     def _repr_html_(self) -> str:
-        return str(self.jobs._repr_html_())
+        return f"<p>{escape(repr(self))}</p>{summary(self.jobs)._repr_html_()}"
 
 
 def _append(found: list[tuple[str, int, int]], name: str, begin: int, end: int) -> None:
