@@ -78,7 +78,7 @@ def breakdown(ts: TaskSet, policy: str = "fp") -> Breakdown:
     Bini, Di Natale & Buttazzo, "Sensitivity analysis for fixed-priority real-time systems", Real-Time Systems 39,
     2008; Zhang, Burns & Baruah, "Sensitivity analysis for EDF scheduled arbitrary deadline real-time systems", RTCSA
     2010. Raises BadInput for another policy, for tasks that share resources, and where more than 100,000 instants
-    would have to be looked at.
+    would have to be looked at; of more than ten tasks, fewer.
 
     >>> found = breakdown(TaskSet(C=[20, 40, 100], T=[100, 150, 350]))
     >>> found.factor, found.U, found.witness.words
@@ -155,9 +155,13 @@ class _Case(NamedTuple):
     def U(self, part: Sequence[int]) -> Fraction:
         return sum((Fraction(c, p) for c, p in zip(part, self.T, strict=True)), Fraction())
 
-    def too_many(self, looked: Time) -> BadInput:
+    def most_looks(self, upto: Time) -> int:
+        """How many instants are looked at: of many tasks, and of times with many digits, fewer."""
+        return min(_MOST_LOOKS, 20 * _MOST_LOOKS // (len(self.T) + 10) // (1 + ceil(upto).bit_length() // 512))
+
+    def too_many(self, looked: Time, looks: int = _MOST_LOOKS) -> BadInput:
         upto = time_in_words(self.ts, fraction(Fraction(looked) / self.ts.per_unit))
-        why = f"more than {_MOST_LOOKS} instants up to {upto} would have to be looked at"
+        why = f"more than {looks:,} instants up to {upto} would have to be looked at"
         return BadInput("sensitivity", why, "rounder periods, with a shorter hyperperiod, need fewer")
 
 
@@ -190,7 +194,8 @@ def _largest_edf(case: _Case, most: _Most) -> _Most | None:
             return None
         most, end, seen = found, end if found is most else _end(case, found.x), t
     at = before(case.T, case.D, ceil(end))
-    for _ in range(_MOST_LOOKS):
+    looks = case.most_looks(end)
+    for _ in range(looks):
         if at is None or at <= seen:
             return most
         if (found := _fitting(case, most, at)) is None:
@@ -198,7 +203,7 @@ def _largest_edf(case: _Case, most: _Most) -> _Most | None:
         most = found
         demand = demand_at(case.C(most.x), case.T, case.D, at) // most.x.denominator
         at = demand if demand < at else before(case.T, case.D, at)
-    raise case.too_many(end)
+    raise case.too_many(end, looks)
 
 
 def _fitting(case: _Case, most: _Most, t: int) -> _Most | None:

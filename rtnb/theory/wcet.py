@@ -58,7 +58,7 @@ def unseen(samples: int, confidence: float = CONFIDENCE) -> float:
 
 
 class Parameter(NamedTuple):
-    """A parameter of the law, and its interval at 95 %."""
+    """A parameter of the law, and its interval at nominally 95 %."""
 
     name: str
     value: float
@@ -67,7 +67,7 @@ class Parameter(NamedTuple):
 
 
 class PWcet(NamedTuple):
-    """One run is longer than `bound_ns` with the probability `exceedance`; the interval of the bound at 95 %.
+    """One run is longer than `bound_ns` with the probability `exceedance`; the interval of the bound at nominally 95 %.
 
     Below 1 / runs a bound is never below the largest that was seen, also where the law ends below it.
     """
@@ -85,7 +85,7 @@ class PWcetRow:
 
     exceedance: float = column("float64", "", "the probability that one run is longer")
     bound_ns: float = column("float64", "ns", "the execution time; below 1 / runs not below the largest seen")
-    low_ns: float = column("float64", "ns", "from where, with 95 % confidence, it is")
+    low_ns: float = column("float64", "ns", "from where, with nominally 95 % confidence, it is")
     high_ns: float = column("float64", "ns", "up to where it is")
     trusted: bool = column("bool", "", "whether no assumption of it was refused")
     caveat: str = column("str", "", "which ones were")
@@ -99,7 +99,7 @@ class ExceedanceRow:
     exceedance: float = column("float64", "", "the probability that one run is longer")
     empirical_ns: float = column("float64", "ns", "what that share of the runs was longer than; NaN beyond 1 / runs")
     fitted_ns: float = column("float64", "ns", "the same by the fitted law; NaN where it does not speak")
-    low_ns: float = column("float64", "ns", "from where, with 95 % confidence, it is")
+    low_ns: float = column("float64", "ns", "from where, with nominally 95 % confidence, it is")
     high_ns: float = column("float64", "ns", "up to where it is")
 
 
@@ -158,7 +158,8 @@ class Estimate:
 
     def __str__(self) -> str:
         bounds = ", ".join(
-            f"{b.exceedance:.3g} a run: {in_words(b.bound_ns)} (95 %: {in_words(b.low_ns)} to {in_words(b.high_ns)})"
+            f"{b.exceedance:.3g} a run: {in_words(b.bound_ns)} "
+            f"(nominal 95 %: {in_words(b.low_ns)} to {in_words(b.high_ns)})"
             for b in self.bounds
         )
         what = f"maxima of {self.block} runs" if self.block else f"runs above {in_words(self.threshold or 0)}"
@@ -219,7 +220,8 @@ def wcet(
     They must be in the order in which they were measured. The law is fitted to the maxima of blocks of `block` runs
     (GEV), or to what exceeds `threshold` (GPD); without these, to a number that grows with the square root of the
     runs. `light` fixes xi = 0 (Gumbel, exponential), and tests that. Intervals and the test of the fit are by
-    parametric bootstrap with `seed`. Ties are left as they are.
+    parametric bootstrap with `seed`: they hold at 95 % if the extremes have the fitted law, and hold less where that is
+    but its limit: of normal times, 83 %. Ties are left as they are.
 
     Raises BadInput: fewer than 100 runs, all the same, NaN, several tasks at once. Cucu-Grosjean et al.,
     "Measurement-based probabilistic timing analysis for multi-path programs", ECRTS 2012; Davis & Cucu-Grosjean, "A

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -17,6 +18,7 @@ from rtnb.errors import BadInput
 from rtnb.theory import TaskSet
 from rtnb.theory.demand import busy_period, demand_bound, demand_limit, processor_demand, qpa
 from rtnb.theory.edf import edf_density, edf_response_times, edf_utilisation
+from rtnb.theory.load import share, sides
 
 Vector = Callable[[str], tuple[Any, Any]]
 
@@ -455,3 +457,78 @@ def test_what_means_nothing() -> None:
 def test_preemptive_is_a_yes_or_a_no(test: Callable[..., Any]) -> None:
     with pytest.raises(BadInput, match="preemptive 'no': it is True or False"):
         test(TaskSet(C=[1], T=[4]), preemptive="no")
+
+
+# Numbers that are too long to be written.
+
+
+def many(n: int = 700) -> TaskSet:
+    """A set whose U has some six thousand digits."""
+    rng = random.Random(3)
+    return TaskSet(C=[1] * n, T=[10**9 + 2 * rng.randint(0, 10**9) + 1 for _ in range(n)])
+
+
+def full(n: int = 800) -> TaskSet:
+    """U = 1, exactly, and a hyperperiod of some five thousand digits: each T is n times another prime."""
+    primes = (q for q in range(10**6 + 1, 2 * 10**6, 2) if all(q % d for d in range(3, 1000, 2)))
+    C = [next(primes) for _ in range(n)]
+    return TaskSet(C=C, T=[n * c for c in C])
+
+
+def test_a_utilisation_of_thousands_of_digits_is_told_shortly() -> None:
+    ts = many()
+    assert str(edf_utilisation(ts)) == "EDF utilisation: U = 3.81646e-7 <= 1: holds, schedulable"
+    assert "density = 3.81646e-7 <= 1" in str(edf_density(ts))
+    assert "U = 3.81646e-7 <= 1, and no deadline needs a look" in str(processor_demand(ts))
+    assert str(qpa(ts)).startswith("QPA: U = 3.81646e-7 <= 1")
+
+
+def test_a_hyperperiod_of_thousands_of_digits_ends_with_an_answer() -> None:
+    ts = full()
+    begin = time.monotonic()
+    with pytest.raises(BadInput, match=r"\d\.\d+e\+\d{4} deadlines up to .* would have to be looked at"):
+        processor_demand(ts)
+    with pytest.raises(BadInput, match=r"not done after \d+ jumps from \d\.\d+e\+\d{4}"):
+        qpa(ts)
+    short = qpa(ts.with_(D=[task.T - 1 for task in ts]))
+    assert not short.passed
+    assert len(str(short)) < 250
+    with pytest.raises(BadInput, match="arrivals would have to be looked at"):
+        edf_response_times(ts)
+    assert time.monotonic() - begin < 30
+
+
+def test_what_200_tasks_need_is_counted_in_terms() -> None:
+    rng = random.Random(1)
+    T = [10**8 + rng.randint(0, 10**9) for _ in range(200)]
+    near = TaskSet(C=[t // 200 for t in T], T=T, D=[t * 9 // 10 for t in T])
+    begin = time.monotonic()
+    for test, what in ((busy_period, "19,047 iterations"), (qpa, "19,047 jumps"), (edf_response_times, "iterations")):
+        with pytest.raises(BadInput, match=what):
+            test(near)
+    with pytest.raises(BadInput, match=r"about [0-9,]+ arrivals would have to be looked at"):
+        edf_response_times(TaskSet(C=[t // 230 for t in T], T=T))
+    assert time.monotonic() - begin < 30
+
+
+def test_the_words_say_what_is_so() -> None:
+    late = edf_response_times(TaskSet(C=[3, 3], T=[6, 6], D=[3, 5]))
+    assert not late.passed
+    assert late.inequality == "R of t1 = 4 > 3"
+    short = processor_demand(TaskSet(C=[5, 1], T=[10, 200], D=[4, 200]))
+    assert "up to 6, of which 1 was looked at: fails" in str(short)
+    assert "at the 1 deadline up to" in str(processor_demand(TaskSet(C=[1], T=[10], D=[1])))
+    just = Fraction(10**17 - 1, 10**17)
+    assert "U = 0.99999999999999999 <= 1" in edf_utilisation(TaskSet(C=[10**17 - 1], T=[10**17])).inequality
+    assert share(just) == "0.99999999999999999"
+
+
+def test_two_numbers_in_words_compare_as_they_do() -> None:
+    rng = random.Random(5)
+    for _ in range(3000):
+        x = Fraction(rng.randint(1, 10**20), rng.randint(1, 10**20))
+        y = x + Fraction(rng.choice([-1, 0, 1]), 10 ** rng.randint(1, 25))
+        for decimal in (False, True):
+            a, b = sides(x, y, rng.randint(3, 6), decimal)
+            assert (Fraction(a) < Fraction(b), Fraction(a) > Fraction(b)) == (x < y, x > y)
+    assert sides(1 - Fraction(1, 10**50), 1) == ("1 - 1e-50", "1")

@@ -677,3 +677,51 @@ def test_preemptive_is_a_yes_or_a_no(test: Callable[..., Any]) -> None:
 def test_an_assignment_is_shown_in_words() -> None:
     assert repr(audsley(TaskSet(C=[3, 3], T=[9, 5]))) == "t2 > t1"
     assert repr(audsley(TaskSet(C=[3, 3], T=[5, 5]))) == "no order: at level 2 each of t2, t1 would miss its deadline"
+
+
+# What is told is so, and all ends.
+
+
+def test_bounds_are_told_with_as_many_digits_as_they_need() -> None:
+    below = liu_layland(TaskSet(C=[414213, 414213], T=[10**6, 10**6]))
+    assert (below.passed, below.inequality) == (True, "U = 414213/500000 = 0.828426 <= 0.828427 = 2 (2^(1/2) - 1)")
+    above = liu_layland(TaskSet(C=[20711, 20711], T=[50000, 50000]))
+    assert (above.passed, above.inequality) == (False, "U = 20711/25000 = 0.82844 <= 0.82843 = 2 (2^(1/2) - 1)")
+    assert utilisation(TaskSet(C=[10**17 - 1], T=[10**17])).inequality == "U = 0.99999999999999999 <= 1"
+    assert "U = 1.00000000000000001 <= 1: fails" in str(utilisation(TaskSet(C=[10**17 + 1], T=[10**17])))
+
+
+def test_audsley_ends_with_200_tasks() -> None:
+    rng = random.Random(1)
+    T = [10**8 + rng.randint(0, 10**9) for _ in range(200)]
+    begin = time.monotonic()
+    nothing = audsley(TaskSet(C=[t // 200 for t in T], T=T))
+    assert not nothing
+    assert len(nothing.steps) == 200
+    assert audsley(TaskSet(C=[t // 300 for t in T], T=T))
+    with pytest.raises(BadInput, match="no answer after 40,000,000 terms"):
+        audsley(TaskSet(C=[t // 200 for t in T], T=T), preemptive=False)
+    assert time.monotonic() - begin < 60
+
+
+def test_audsley_still_finds_what_response_times_prove() -> None:
+    rng = random.Random(77)
+    found = 0
+    for _ in range(300):
+        n = rng.randint(2, 5)
+        T = [rng.randint(4, 20) for _ in range(n)]
+        ts = TaskSet(
+            C=[rng.randint(1, 4) for _ in T], T=T, D=[rng.randint(3, 25) for _ in T], jitter=[rng.randint(0, 2)] * n
+        )
+        for preemptive in (True, False):
+            got = audsley(ts, preemptive=preemptive)
+            orders = (ts.with_priorities(order) for order in permutations(range(n)))
+            assert bool(got) is any(response_times(each, preemptive=preemptive).passed for each in orders)
+            if got:
+                proof = response_times(got.taskset, preemptive=preemptive)
+                assert proof.passed
+                assert {s.task: s.R for s in got.steps if s.passed} == {
+                    t.name: r for t, r in zip(ts, proof.R, strict=True)
+                }
+                found += 1
+    assert found > 100

@@ -714,3 +714,19 @@ def test_linux_counts_what_others_have_reserved_before_it_is_exact() -> None:
     assert linux_admission(ts, 1, used=rest - 8, **settings).schedulable is True
     shared = TaskSet("a 1 5 5 - - - - bus:1 \n b 2 20 20 - - - - bus:1")
     assert linux_admission(shared, 1).kind == "necessary"
+
+
+def test_a_utilisation_of_thousands_of_digits_is_told_shortly() -> None:
+    rng = Random(3)
+    ts = TaskSet(C=[1] * 700, T=[10**9 + 2 * rng.randint(0, 10**9) + 1 for _ in range(700)])
+    for test in (necessary, lopez, gfb, rm_us, edf_us):
+        verdict = test(ts, 2)
+        assert verdict.passed
+        assert "U = 3.81646e-7 <= " in verdict.inequality
+        assert len(verdict.inequality) < 120
+    assert partition(ts[:90], 2)
+    over = partition(TaskSet(C=[10**9] * 90, T=[task.T for task in ts[:90]]), 2)
+    assert not over
+    assert len(str(over)) < 200
+    with pytest.raises(BadInput, match=r"U is 45\.\d+ on 2 CPUs|U is \d+\.\d+ on 2 CPUs"):
+        tardiness(TaskSet(C=[10**9] * 90, T=[task.T for task in ts[:90]]), 2)

@@ -177,10 +177,10 @@ def test_long_hyperperiods_are_answered_or_refused() -> None:
         for policy in ("dm", "edf"):
             assert 0 < breakdown(short, policy).U <= 1
     near = TaskSet(C=[1, 1, 1], T=[10**9 + 7, 10**9 + 9, 10**9 + 21], D=[10**9 + 6, 10**9 + 9, 10**9 + 21])
-    with pytest.raises(BadInput, match="more than 100000 instants"):
+    with pytest.raises(BadInput, match="more than 100,000 instants"):
         breakdown(near, "edf")
     late = TaskSet(C=[1, 1], T=[10**9 + 7, 10**9 + 9], D=[10**9 + 7, 2 * 10**9 + 18])
-    with pytest.raises(BadInput, match="more than 100000 instants"):
+    with pytest.raises(BadInput, match="more than 100,000 instants"):
         breakdown(late)
 
 
@@ -200,3 +200,15 @@ def test_what_is_left_is_told_in_the_words_of_the_set() -> None:
     assert (late.left, late.extra) == ((2, -3), None)
     assert str(late) == "slack: t1 2, t2 -3; all C: not schedulable as it is"
     assert "t2 unbounded" in str(slack(TaskSet(C=[4, 9], T=[6, 14])))
+
+
+def test_numbers_of_thousands_of_digits_are_told_shortly() -> None:
+    rng = random.Random(3)
+    T = [10**9 + 2 * rng.randint(0, 10**9) + 1 for _ in range(700)]
+    most = breakdown(TaskSet(C=[1] * 700, T=T), "edf")
+    assert most.factor.denominator > 10**4300
+    assert len(str(most)) < 100
+    primes = [q for q in range(10**6 + 1, 10**6 + 14000, 2) if all(q % d for d in range(3, 1010, 2))]
+    T = [len(primes) * q for q in primes]
+    with pytest.raises(BadInput, match=r"more than \d+ instants up to \d\.\d+e\+\d+"):
+        breakdown(TaskSet(C=primes, T=T, D=[t - 1 for t in T]), "edf")

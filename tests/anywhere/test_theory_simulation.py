@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import random
 from fractions import Fraction
 from typing import Any
 
@@ -678,3 +679,61 @@ def test_what_is_no_cpu_and_no_server_of_a_schedule_is_refused(wrong: Any) -> No
         schedule.gantt(wrong)
     with pytest.raises(BadInput, match="there is no such server"):
         schedule.budget(wrong)
+
+
+# Who may not be preempted stays where it is; and what would never end is refused.
+
+
+def test_who_is_not_preempted_keeps_its_cpu() -> None:
+    ts = TaskSet(name=["a", "b"], C=[5, 3], T=[20, 20], offset=[1, 0], cpu=[0, None])
+    schedule = simulate(ts, "fp", cpus=2, preemptive=False)
+    assert schedule.gantt(0)[:2] == [("b", 0, 3), ("a", 3, 8)]
+    assert schedule.jobs["migrations"].sum() == 0
+    assert schedule.response_times == {"a": 7, "b": 3}
+    assert simulate(ts, "fp", cpus=2).gantt(0)[:2] == [("b", 0, 1), ("a", 1, 6)], "with preemption b makes way"
+
+
+def test_who_holds_a_resource_under_npp_keeps_its_cpu() -> None:
+    ts = TaskSet("a 5 20 20 1 0 1 0 \n b 3 20 20 2 0 0 - bus:2 \n c 1 20 20 3 0 15 - bus:1")
+    held = simulate(ts, "fp", cpus=2, protocol="npp", until=20)
+    assert held.gantt(0)[:2] == [("b", 0, 2), ("a", 2, 7)]
+    assert held.gantt(1)[:2] == [("-", 0, 2), ("b", 2, 3)]
+    assert simulate(ts, "fp", cpus=2, until=20).gantt(0)[:2] == [("b", 0, 1), ("a", 1, 6)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_without_preemption_no_job_is_ever_moved_or_stopped(seed: int) -> None:
+    rng = random.Random(seed)
+    for _ in range(60):
+        n = rng.randint(2, 5)
+        T = [rng.choice([5, 8, 10, 20]) for _ in range(n)]
+        where = [rng.choice([None, 0, 1]) for _ in range(n)]
+        ts = TaskSet(C=[rng.randint(1, 4) for _ in T], T=T, offset=[rng.randint(0, 5) for _ in T], cpu=where)
+        schedule = simulate(ts, rng.choice(["fp", "edf"]), cpus=2, preemptive=False, until=60)
+        assert not schedule.jobs[["migrations", "preemptions"]].to_numpy().any(), ts
+        for cpu in (0, 1):
+            names = {name for name, _, _ in schedule.gantt(cpu)} - {"-"}
+            assert all(ts[name].cpu in (None, cpu) for name in names)
+
+
+def test_a_budget_that_is_filled_for_ever_is_refused() -> None:
+    ts = TaskSet(C=[1], T=[10**9])
+    for server in (
+        constant_bandwidth(1, 1000, [(0, 10**9)]),
+        constant_bandwidth(1, 1000, [(0, 10**5)], reclaim=True, umax="1/100000"),
+    ):
+        with pytest.raises(BadInput, match="jobs and budgets to fill, and at most 2,000,000"):
+            simulate(ts, "edf", servers=[server], until=10**9)
+    few = simulate(ts, "edf", servers=[constant_bandwidth(1, 1000, [(0, 100)])], until=10**6)
+    assert few.met
+    assert len(few.budget("S")) > 100
+
+
+def test_a_tiny_quantum_and_a_giant_hyperperiod_are_refused() -> None:
+    ts = TaskSet(C=[5 * 10**5] * 2, T=[10**6] * 2)
+    with pytest.raises(BadInput, match="decide anew every 1/2\nhint: quantum="):
+        simulate(ts, "llf", quantum="1/2")
+    assert simulate(ts, "llf", quantum=100_000).met
+    primes = [q for q in range(10**6 + 1, 10**6 + 20000, 2) if all(q % d for d in range(3, 1010, 2))]
+    with pytest.raises(BadInput, match=r"it has \d\.\d+e\+\d+ jobs"):
+        simulate(TaskSet(C=[1] * len(primes), T=primes))

@@ -359,3 +359,9 @@ def test_what_means_nothing_to_the_estimate_is_refused(options: dict[str, Any], 
 def test_a_confidence_is_a_share(confidence: Any) -> None:
     with pytest.raises(BadInput, match="it lies between 0 and 1"):
         unseen(100, confidence)
+
+
+def test_the_interval_is_called_nominal() -> None:
+    estimate = wcet(np.random.default_rng(23).gumbel(10_000, 100, 5_000), exceedance=P)
+    assert "(nominal 95 %: " in str(estimate)
+    assert "83 %" in (wcet.__doc__ or "")

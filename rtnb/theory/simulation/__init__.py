@@ -52,6 +52,9 @@ def simulate(
     time that divides all C, T, D and offsets, which for whole numbers is often 1. `progress` is called with the
     fraction that is done, about ten times a second; None: a bar, where somebody looks.
 
+    A server that reclaims (GRUB) divides time ever finer, as it consumes its budget at the rate of a utilisation: with
+    coprime periods and requests that are fractions its times soon need more than 2**63 ticks, and no schedule is made.
+
     A section that starts after the end of a job's execution is not entered; what a job holds at its end it unlocks.
     Raises BadInput, also for more than 2,000,000 jobs.
 

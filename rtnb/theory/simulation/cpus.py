@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rtnb.theory.exact import Time
 from rtnb.theory.simulation.job import Active
 from rtnb.theory.simulation.trace import Jobs
@@ -16,21 +18,26 @@ class Processors:
     def __init__(self, count: int, jobs: Jobs) -> None:
         self.count, self.jobs = count, jobs
         self.running: dict[int, Active] = {}
+        self.tied: dict[int, int] = {}  # the CPU on which a job must be, by its id
 
-    def first(self, ready: list[Active]) -> list[Active]:
-        """Of those who can run, in the order of their turn: as many as there are CPUs, one of those bound to each."""
+    def first(self, ready: list[Active], kept: Callable[[Active], bool]) -> list[Active]:
+        """Of those who can run, in the order of their turn: as many as there are CPUs, one of those tied to each.
+
+        Who is bound to a CPU is tied to it; who runs and is `kept`, who may not be preempted, to the one it is on.
+        """
         if self.count == 1:
             return ready[:1]
         found: list[Active] = []
-        bound: set[int] = set()
+        self.tied = {}
         for job in ready:
-            if len(found) < self.count and (job.lane.cpu is None or job.lane.cpu not in bound):
+            cpu = job.lane.on if job.lane.on >= 0 and kept(job) else job.lane.cpu
+            if len(found) < self.count and (cpu is None or cpu not in self.tied.values()):
                 found.append(job)
-                bound |= set() if job.lane.cpu is None else {job.lane.cpu}
+                self.tied |= {} if cpu is None else {id(job): cpu}
         return found
 
     def place(self, chosen: list[Active], now: Time) -> None:
-        """They run from now on: the bound on their CPU; who runs stays, who has run goes back, where it can."""
+        """They run from now on: the tied on their CPU; who runs stays, who has run goes back, where it can."""
         was, self.running = self.running, {}
         before = {id(job): cpu for cpu, job in was.items()}
         for job in was.values():
@@ -46,7 +53,7 @@ class Processors:
         """A job's first, second, third and last wish for a CPU."""
         if wish == 3:
             return next(cpu for cpu in range(self.count) if cpu not in self.running)
-        return (job.lane.cpu, before, job.cpu if job.cpu >= 0 else None)[wish]
+        return (self.tied.get(id(job)), before, job.cpu if job.cpu >= 0 else None)[wish]
 
     def _count_moves(self, was: dict[int, Active], now: Time) -> None:
         for job in was.values():

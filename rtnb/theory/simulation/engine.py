@@ -168,7 +168,7 @@ class Engine:
             except TypeError as e:
                 why = f"two of its keys cannot be compared ({e})"
                 raise BadInput(f"policy {self.plan.policy.name}", why, "all keys of one kind: numbers, tuples") from e
-            chosen = self.cpus.first(ready)
+            chosen = self.cpus.first(ready, self._kept)
             if all(self._enter(job) for job in chosen):
                 break
         self.crowded = len(ready) > len(chosen)
@@ -176,9 +176,12 @@ class Engine:
 
     def _turn(self, job: Active) -> Any:
         """The order among those who can run. Equal keys: who has it by inheritance, who runs, list order."""
-        runs = job.lane.on >= 0
-        kept = (runs and not self.plan.preemptive) or (bool(job.held) and self.locks.not_preempted)
-        return (not kept, job.effective, job.effective == job.key, not runs, job.lane.place)
+        runs, kept = job.lane.on >= 0, self._kept(job)
+        return (not (kept and runs), not kept, job.effective, job.effective == job.key, not runs, job.lane.place)
+
+    def _kept(self, job: Active) -> bool:
+        """May it not be preempted?"""
+        return (not self.plan.preemptive and job.lane.on >= 0) or (self.locks.not_preempted and bool(job.held))
 
     def _inherit(self, heads: list[Active]) -> None:
         """Give each its effective key: its own, a ceiling, or that of those it is in the way of, along the chain."""
