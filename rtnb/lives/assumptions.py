@@ -135,14 +135,14 @@ def _traced(run: Run, window: Window, tables: dict[str, pd.DataFrame], B_ns: int
 
 
 def _latency(run: Run, window: Window, pieces: pd.DataFrame) -> tuple[int, str]:
-    """How late it woke up, while its CPU ran none of the set's tasks: a wake-up in between need not have been seen."""
+    """How late it woke up, while nobody is known to have had its CPU: a wake-up in between need not have been seen."""
     own = (pieces["task"] == window.task) & (pieces["job"] == window.job) & (pieces["state"] == "unexplained")
     late = pieces[own]
-    others = pieces[(pieces["state"] == "run") & (pieces["end_ns"] > window.release_ns)]
+    others = pieces[pieces["state"].isin(["run", "preempted"]) & (pieces["end_ns"] > window.release_ns)]
     others = others[(others["begin_ns"] < window.end_ns) & others["cpu"].isin(late["cpu"].unique())]
     both = _length(pd.concat([late, others]))
     ns = both - _length(others)
-    return ns, f"it woke up {in_words(ns)} late, with its CPU idle or its timer late"
+    return ns, f"it woke up {in_words(ns)} late, its CPU idle, its timer late, or its wake-up unseen"
 
 
 def _host(causes: pd.DataFrame, inside: pd.DataFrame) -> int:

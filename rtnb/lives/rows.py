@@ -16,7 +16,7 @@ ASSUMPTIONS = {
     "other load": "a task that is not in the set had its CPU",
     "interrupts": "interrupts and softirqs took its CPU",
     "host": "the host of this virtual machine took its CPU",
-    "release latency": "it woke up after its release: the timer's lateness, an idle CPU that woke slowly",
+    "release latency": "it woke up after its release: the timer's lateness, an idle CPU, a wake-up that was not seen",
     "blocking": "it slept within its job longer than the protocol's blocking term",
     "migration": "it went on on another CPU than before, with cold caches",
     "overhead": "none of these: the kernel's own switching, which no C contains, or a host that does not tell",
