@@ -72,7 +72,7 @@ def table(rows: list[Row]) -> str:
         "|---|---:|---:|---|---:|---|---:|---|",
     ]
     for r in rows:
-        spread = f"{r.low:.2f} - {r.high:.2f}"
+        spread = "-" if math.isnan(r.low) else f"{r.low:.2f} - {r.high:.2f}"
         numbers = f"{_number(r.ours)} | {_number(r.peer)} | {r.unit} | {_number(r.ratio)} | {spread} | {r.pairs}"
         lines.append(f"| {r.what} | {numbers} | {r.note} |")
     return "\n".join(lines)
