@@ -7,12 +7,10 @@ ones: UUniFast, log-uniform periods from 1 to 1000 ms in us, deadline monotonic.
 
 from __future__ import annotations
 
-import random
-
 from response_time_analysis import fp, model
 
 from bench.harness import Row, compare, table, timed
-from rtnb.theory import TaskSet
+from rtnb.theory import TaskSet, generate, rate_monotonic
 from rtnb.theory.response import response_times
 
 __all__ = ["rows"]
@@ -24,17 +22,10 @@ PERIODS_US = (1_000, 1_000_000)
 Columns = dict[str, list[int]]
 
 
-def columns(rng: random.Random, utilisation: float) -> Columns:
+def columns(utilisation: float, number: int) -> Columns:
     """C and T of one set, by period."""
-    left, T, C = utilisation, [], []
-    low, high = PERIODS_US
-    periods = sorted(round(low * (high / low) ** rng.random()) for _ in range(TASKS))
-    for n, period in enumerate(periods, 1):
-        rest = left * rng.random() ** (1 / (TASKS - n)) if n < TASKS else 0.0
-        T.append(period)
-        C.append(max(1, int((left - rest) * period)))
-        left = rest
-    return {"C": C, "T": T}
+    ts = rate_monotonic(generate(TASKS, utilisation, seed=f"{utilisation}/{number}", periods=PERIODS_US))
+    return {field: [getattr(ts[at], field) for at in ts.order] for field in ("C", "T")}
 
 
 def theirs(made: Columns) -> model.TaskSet:
@@ -63,8 +54,7 @@ def rows(pairs: int = 3) -> list[Row]:
     """The analysis alone, of sets of three utilisations; then with the making of the sets."""
     found = []
     for utilisation in (0.6, 0.75, 0.9):
-        rng = random.Random(f"{utilisation}")
-        given = [columns(rng, utilisation) for _ in range(SETS)]
+        given = [columns(utilisation, number) for number in range(SETS)]
         mine, peers = [TaskSet(**each) for each in given], [theirs(each) for each in given]
         agree = [analysed(ts) for ts in mine] == [analysed_by_peer(ts) for ts in peers]
         note = "all response times equal" if agree else "RESPONSE TIMES DIFFER"

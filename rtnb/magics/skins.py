@@ -192,7 +192,9 @@ class RtnbMagics(Magics):  # type: ignore[misc]
     @argument("name", nargs="?", type=variable, help="bind the TaskSet to this variable")
     @argument("--policy", metavar="POLICY", type=word, default="fp", help="fp: in the rows' order; rm, dm, edf")
     @argument("--cpus", metavar="N", type=whole, default=1, help="on so many CPUs")
-    @argument("--protocol", metavar="P", type=word, help="of the critical sections: pip, pcp, icpp, npp, none")
+    @argument(
+        "--protocol", metavar="P", type=word, default="none", help="of the critical sections: pip, pcp, icpp, npp, none"
+    )
     @argument("--unit", metavar="UNIT", type=word, default="", help="what bare numbers count: ms")
     @argument("--simulate", action="store_true", help="return the simulated jobs instead of the tests")
     @argument("--until", metavar="T", type=word, help="simulate up to there (default: the hyperperiod)")

@@ -13,7 +13,7 @@ from rtnb.progress import Progress, or_bar
 from rtnb.recording import Header, Recording
 from rtnb.schema import frame
 from rtnb.theory.generate import generate
-from rtnb.theory.multiprocessor import check_cpus
+from rtnb.theory.options import check_cpus
 from rtnb.theory.rows import Accepted
 from rtnb.theory.taskset import TaskSet
 
@@ -37,7 +37,7 @@ def wilson(accepted: int, sets: int) -> tuple[float, float]:
     Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22, 1927.
 
     >>> wilson(0, 100)
-    (0.0, 0.036993498...)
+    (0.0, 0.03699349820698568)
     """
     if sets < 1 or not 0 <= accepted <= sets:
         raise BadInput(f"wilson({accepted}, {sets})", "so many of so many sets cannot be accepted")

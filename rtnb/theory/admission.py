@@ -14,8 +14,7 @@ from typing import Any
 
 from rtnb.errors import BadInput
 from rtnb.theory.exact import Time
-from rtnb.theory.multiprocessor import check_cpus
-from rtnb.theory.options import check_flags
+from rtnb.theory.options import check_cpus, check_flags
 from rtnb.theory.task import Task
 from rtnb.theory.taskset import TaskSet, of_a_set
 from rtnb.theory.verdict import Step, Verdict, Witness

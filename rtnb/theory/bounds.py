@@ -14,14 +14,14 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from rtnb.errors import BadInput
+from rtnb.theory.digits import is_short, sides
 from rtnb.theory.exact import Time, fraction
-from rtnb.theory.load import is_below, is_short, sides
-from rtnb.theory.multiprocessor import check_cpus
+from rtnb.theory.options import check_cpus
 from rtnb.theory.response.terms import terms
 from rtnb.theory.taskset import TaskSet, of_a_set
 from rtnb.theory.verdict import Verdict, Witness
 
-__all__ = ["hyperbolic", "liu_layland", "liu_layland_bound", "utilisation"]
+__all__ = ["hyperbolic", "is_below", "liu_layland", "liu_layland_bound", "utilisation"]
 
 _LONGEST = 10**12
 """The hyperperiod, at most, that is told."""
@@ -38,7 +38,7 @@ def utilisation(ts: TaskSet, cpus: int = 1) -> Verdict:
     passed = cpus >= ts.U
     H = ts.hyperperiod
     known = not passed and H <= _LONGEST
-    witness = Witness(f"every {ts.words(H)} there is work for {ts.words(_whole(ts.U * H))}", H) if known else None
+    witness = Witness(f"every {ts.words(H)} there is work for {ts.words(fraction(ts.U * H))}", H) if known else None
     U, _ = _sides(ts.U, cpus)
     return Verdict(ts, "utilisation", "necessary", passed, f"U = {U} <= {cpus}", witness)
 
@@ -101,6 +101,17 @@ def hyperbolic(ts: TaskSet) -> Verdict:
     return Verdict(ts, "hyperbolic", "sufficient", product <= 2, told)
 
 
+def is_below(U: Fraction, n: int, most: Time = 2) -> bool:
+    """Is (1 + U/n)^n <= most, so that U <= n (most^(1/n) - 1)? Exactly; floats tell wherever they can, as the power
+    has a great many digits.
+
+    >>> is_below(Fraction(4, 5), 2), is_below(Fraction(5, 6), 2)
+    (True, False)
+    """
+    beyond = n * math.log1p(U / n) - math.log(most)
+    return beyond < 0 if abs(beyond) > 1e-9 else (1 + U / n) ** n <= most
+
+
 def _check_rate_monotonic(ts: TaskSet, tried: str) -> None:
     """The order is rate monotonic, and what the bound does not know of is not there. Raises BadInput."""
     for task in ts:
@@ -145,7 +156,3 @@ def _sides(x: Time, y: Time) -> tuple[str, str]:
     """A fraction and its decimals, those alone where it is long; and what it is compared with."""
     left, right = sides(x, y, digits=4, decimal=True)
     return f"{x} = {left}" if is_short(x) and x.denominator > 1 else left, right
-
-
-def _whole(x: Fraction) -> int | Fraction:
-    return x.numerator if x.denominator == 1 else x

@@ -15,7 +15,7 @@ def taskset(
     *,
     policy: str = "fp",
     cpus: int = 1,
-    protocol: str | None = None,
+    protocol: str = "none",
     unit: str = "",
     simulate: bool = False,
     until: str | None = None,
@@ -32,7 +32,7 @@ def taskset(
     """
     ts = TaskSet(tasks, unit=unit)
     if simulate:
-        made = ts.simulate(policy, cpus=cpus, protocol=protocol or "none", until=until, progress=progress).recording
+        made = ts.simulate(policy, cpus=cpus, protocol=protocol, until=until, progress=progress).recording
     else:
         made = ts.analyse(policy, cpus=cpus, protocol=protocol).recording
     return made.with_header(source=(tasks,))

@@ -12,19 +12,17 @@ from math import ceil
 from typing import Any
 
 from rtnb.errors import BadInput
-from rtnb.theory.exact import Time, fraction
+from rtnb.theory.digits import counted, share
+from rtnb.theory.exact import Time, fraction, from_ticks
 from rtnb.theory.load import (
     Load,
     before,
-    counted,
     deadlines,
     demand_at,
     demand_kind,
     effective_deadlines,
     given_ticks,
     load_of,
-    share,
-    time_in_words,
 )
 from rtnb.theory.options import check_flags
 from rtnb.theory.taskset import TaskSet, of_a_set
@@ -296,4 +294,4 @@ def _steps(ts: TaskSet, looks: Callable[[], Iterator[tuple[int, int]]]) -> Itera
 
 
 def _words(ts: TaskSet, count: Time) -> str:
-    return time_in_words(ts, fraction(Fraction(count) / ts.per_unit))
+    return ts.words(from_ticks(count, ts.per_unit))

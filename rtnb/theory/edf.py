@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from rtnb.errors import BadInput
 from rtnb.theory.demand import busy_period
+from rtnb.theory.digits import counted, share
 from rtnb.theory.exact import words
-from rtnb.theory.load import counted, demand_kind, effective_deadlines, share, time_in_words
+from rtnb.theory.load import demand_kind, effective_deadlines
 from rtnb.theory.taskset import TaskSet, of_a_set
 from rtnb.theory.verdict import Step, Verdict, Witness
 
@@ -134,7 +135,7 @@ def _looks(ts: TaskSet) -> list[_Look]:
     end = int(busy * ts.per_unit)
     most = sum(len(ts) * (end + max(D) + j) // p + len(ts) for p, j in zip(T, J, strict=True))
     if most * (len(ts) + 10) > _MOST_TERMS:
-        why = f"about {counted(most)} arrivals would have to be looked at, in {time_in_words(ts, ts.from_ticks(end))}"
+        why = f"about {counted(most)} arrivals would have to be looked at, in {ts.words(ts.from_ticks(end))}"
         raise BadInput("EDF response", why, "qpa answers whether the deadlines are met")
     tasks = list(zip(C, T, D, J, strict=True))
     found = []

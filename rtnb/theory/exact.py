@@ -16,14 +16,16 @@ import pandas as pd
 
 from rtnb.errors import BadInput
 from rtnb.text import printable
+from rtnb.theory.digits import rounded
 from rtnb.units import NS
 
-__all__ = ["Time", "exact", "fraction", "in_ticks", "ticks", "words"]
+__all__ = ["Time", "exact", "fraction", "from_ticks", "in_ticks", "ticks", "words"]
 
 Time = int | Fraction
 """Of a set whose times have a unit, nanoseconds."""
 _TIME = re.compile(r"(\d+(?:\.\d+)?(?:/\d+)?)\s*([a-zµ]*)")
 _MOST_DIGITS = 40
+_LONGEST = 10**24
 
 
 def exact(value: Any, what: str, unit: str = "") -> tuple[Time, str]:
@@ -64,13 +66,16 @@ def fraction(value: Time) -> Time:
 
 
 def words(time: Time | None, unit: str = "") -> str:
-    """A time for people, exactly: a number, or where it is nanoseconds, in the unit that makes it short.
+    """A time for people, exactly: a number, or where it is nanoseconds, in the unit that makes it short. One that is
+    too long to be read, as a hyperperiod may be, is rounded.
 
     >>> words(Fraction(7, 3)), words(2_000_400, "ns"), words(None)
     ('7/3', '2.0004 ms', 'none')
     """
     if time is None:
         return "none"
+    if max(abs(time.numerator), time.denominator) >= _LONGEST:
+        return f"{rounded(time, 6, True)} {unit}".strip()
     if not unit or time.denominator > 1:
         return f"{time} {unit}".strip()
     ns = abs(int(time))
@@ -79,6 +84,15 @@ def words(time: Time | None, unit: str = "") -> str:
     whole, part = divmod(ns, size)
     digits = f"{part:0{len(str(size)) - 1}d}".rstrip("0") if part else ""
     return f"{'-' * (time < 0)}{whole}{'.' * bool(digits)}{digits} {name}"
+
+
+def from_ticks(count: Time, per_unit: int) -> Time:
+    """A number of ticks, of which a unit of time has so many, as a time.
+
+    >>> from_ticks(28, 12)
+    Fraction(7, 3)
+    """
+    return count if per_unit == 1 else fraction(Fraction(count) / per_unit)
 
 
 def ticks(times: Iterable[Time]) -> int:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from rtnb.errors import BadInput
 from rtnb.text import printable
 from rtnb.theory.exact import Time, exact
-from rtnb.theory.multiprocessor import check_cpus
+from rtnb.theory.options import check_cpus
 
 __all__ = ["Listed", "Placed", "anomalies", "list_schedule"]
 

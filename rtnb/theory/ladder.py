@@ -18,8 +18,7 @@ from rtnb.theory import bounds, demand, edf, multiprocessor, priorities
 from rtnb.theory.deadlock import protocol_of
 from rtnb.theory.exact import Time, in_ticks, ticks
 from rtnb.theory.interference import global_response_times
-from rtnb.theory.multiprocessor import check_cpus
-from rtnb.theory.options import check_flags
+from rtnb.theory.options import check_cpus, check_flags
 from rtnb.theory.response import response_times
 from rtnb.theory.rows import Bound, VerdictRow
 from rtnb.theory.taskset import TaskSet, of_a_set
@@ -149,7 +148,7 @@ def assigned(ts: TaskSet, policy: str) -> TaskSet:
 
 @of_a_set
 def analyse(
-    ts: TaskSet, policy: str = "fp", *, cpus: int = 1, protocol: str | None = None, preemptive: bool = True
+    ts: TaskSet, policy: str = "fp", *, cpus: int = 1, protocol: str = "none", preemptive: bool = True
 ) -> Ladder:
     """Every test that fits the set under a policy (fp: its own priorities, rm, dm, edf), the simplest first.
 
@@ -162,7 +161,7 @@ def analyse(
     ts = assigned(ts, policy)
     check_cpus(cpus)
     check_flags(preemptive=preemptive)
-    protocol = protocol_of(protocol or "none")
+    protocol = protocol_of(protocol)
     # Of resources that nobody else locks only sections without preemption are in others' way.
     in_the_way = bool(ts.shared) or (protocol == "npp" and any(task.sections for task in ts))
     blocking = protocol if in_the_way else None

@@ -4,40 +4,29 @@
 from __future__ import annotations
 
 import heapq
-import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from decimal import MAX_EMAX, MIN_EMIN, Decimal, localcontext
 from fractions import Fraction
 from math import ceil
 from typing import Any, NamedTuple
 
 from rtnb.errors import BadInput
-from rtnb.theory.exact import Time, exact, fraction
+from rtnb.theory.deadlock import ALIASES
+from rtnb.theory.exact import Time, fraction
 from rtnb.theory.task import Task
 from rtnb.theory.taskset import TaskSet
 
 __all__ = [
     "Load",
     "before",
-    "counted",
     "deadlines",
     "demand_at",
     "demand_kind",
     "effective_deadlines",
     "given_ticks",
-    "is_below",
-    "is_short",
     "load_of",
-    "share",
-    "sides",
-    "time_in_words",
 ]
 
-_LONGEST = 10**12
-"""From there on a numerator or a denominator is too long to be read."""
-_MOST_DIGITS = 30
-_SRP, _NPP = ("icpp", "protect", "immediate"), ("npp",)
 _Held = tuple[int, int, int | None]
 
 
@@ -87,71 +76,6 @@ def demand_kind(ts: TaskSet) -> str:
     return "exact" if len({task.offset for task in ts}) == 1 else "sufficient"
 
 
-def share(x: Time, beside: Time = 1) -> str:
-    """A share of a processor, or another such number, in words: a long fraction as a decimal number, with so many
-    digits that it is on the right side of another number.
-
-    >>> share(Fraction(23, 24)), share(Fraction(10**20 - 1, 3 * 10**20)), share(Fraction(10**20 - 1, 10**20))
-    ('23/24', '0.333333', '0.99999999999999999999')
-    """
-    return sides(x, beside)[0]
-
-
-def sides(x: Time, y: Time, digits: int = 6, decimal: bool = False) -> tuple[str, str]:
-    """Two numbers in words that compare as the numbers do. `decimal`: short fractions too are decimal numbers.
-
-    >>> sides(Fraction(82843, 10**5), Fraction(828427124746, 10**12), 4, decimal=True)
-    ('0.82843', '0.828427')
-    """
-    a = b = ""
-    for n in range(digits, _MOST_DIGITS):
-        a, b = _digits(x, n, decimal), _digits(y, n, decimal)
-        if (x > y) - (x < y) == (Fraction(a) > Fraction(b)) - (Fraction(a) < Fraction(b)):
-            return a, b
-    return f"{b} {'-' if x < y else '+'} {_digits(abs(Fraction(x) - y), 3, True)}", b
-
-
-def is_below(U: Fraction, n: int, most: Time = 2) -> bool:
-    """Is (1 + U/n)^n <= most, so that U <= n (most^(1/n) - 1)? Exactly; floats tell wherever they can, as the power
-    has a great many digits.
-
-    >>> is_below(Fraction(4, 5), 2), is_below(Fraction(5, 6), 2)
-    (True, False)
-    """
-    beyond = n * math.log1p(U / n) - math.log(most)
-    return beyond < 0 if abs(beyond) > 1e-9 else (1 + U / n) ** n <= most
-
-
-def is_short(x: Time) -> bool:
-    """Is it a whole number or a fraction that can be read?"""
-    return abs(x.numerator) < _LONGEST and x.denominator < _LONGEST
-
-
-def counted(n: int) -> str:
-    """A number of things in words.
-
-    >>> counted(1234567), counted(10**5000)
-    ('1,234,567', '1e+5000')
-    """
-    return f"{n:,}" if is_short(n) else _digits(n, 3, False)
-
-
-def time_in_words(ts: TaskSet, time: Time) -> str:
-    """A time of a set in words; one that is too long to be read, as a hyperperiod may be, is rounded."""
-    if max(abs(time.numerator), time.denominator) < _LONGEST**2:
-        return f"-{ts.words(-time)}" if time < 0 else ts.words(time)
-    return f"{_digits(time, 6, True)} {ts.unit}".strip()
-
-
-def _digits(x: Time, n: int, decimal: bool) -> str:
-    """Rounded to so many digits, where it is not short. Never by way of its own: Python writes no more than 4300."""
-    if is_short(x) and (not decimal or x.denominator == 1):
-        return str(x)
-    with localcontext(prec=n, Emin=MIN_EMIN, Emax=MAX_EMAX):
-        rounded = (Decimal(x.numerator) / Decimal(x.denominator)).normalize()
-        return f"{rounded:f}" if -6 < rounded.adjusted() < n else f"{rounded:e}"
-
-
 class Load(NamedTuple):
     """The demand and the blocking, in ticks: B is a staircase, of which each stair has a start and a value."""
 
@@ -184,7 +108,7 @@ def load_of(ts: TaskSet, blocking: Any, preemptive: bool) -> Load:
     held: list[_Held] = []
     if not preemptive:
         held = [(d, c, None) for d, c in zip(D, free.C, strict=True)]
-    elif isinstance(blocking, str) and (blocking != "none" or any(_shared(ts).values())):
+    elif isinstance(blocking, str) and (blocking != "none" or ts.shared):
         held = _held(ts, blocking)
     listed = [] if blocking is None or isinstance(blocking, str) else _listed(ts, blocking)
     if not held and not listed:
@@ -199,10 +123,7 @@ def load_of(ts: TaskSet, blocking: Any, preemptive: bool) -> Load:
 
 def given_ticks(ts: TaskSet, time: Any, what: str) -> Time:
     """A time that a user gave, in ticks of the set; perhaps with a part of one. Raises BadInput."""
-    found, unit = exact(time, what, ts.unit)
-    if found and unit != ts.unit:
-        raise BadInput(f"{what} {time}", "the times of this set have no unit", "give a number")
-    return fraction(Fraction(found) * ts.per_unit)
+    return fraction(Fraction(ts.time(time, what)) * ts.per_unit)
 
 
 def _held(ts: TaskSet, protocol: str) -> list[_Held]:
@@ -210,28 +131,22 @@ def _held(ts: TaskSet, protocol: str) -> list[_Held]:
 
     Raises BadInput.
     """
-    if protocol not in _SRP + _NPP:
+    name = ALIASES.get(protocol, protocol)
+    if name not in ("icpp", "npp"):
         why = "it does not bound the blocking under EDF" if protocol == "none" else "no demand test knows it"
         raise BadInput(f"blocking {protocol}", why, "icpp (under EDF the stack resource policy), npp, or a list")
-    shared = _shared(ts)
-    if protocol in _SRP and any(shared.values()) and any(task.jitter for task in ts):
+    if name == "icpp" and ts.shared and any(task.jitter for task in ts):
         raise BadInput(f"blocking {protocol}", "the stack resource policy wants jobs without release jitter", "npp")
     found: list[_Held] = []
     for task, d in zip(ts, ts.in_ticks("D"), strict=True):
         for section in task.sections:
             least = min((int(one.D * ts.per_unit) for one in ts if _uses(one, section.resource)), default=d)
-            found.append((d, int(section.length * ts.per_unit), least if protocol in _SRP else None))
+            found.append((d, int(section.length * ts.per_unit), least if name == "icpp" else None))
     return found
 
 
 def _uses(task: Task, resource: str) -> bool:
     return any(section.resource == resource for section in task.sections)
-
-
-def _shared(ts: TaskSet) -> dict[str, bool]:
-    """Which resources more than one task uses."""
-    names = {section.resource for task in ts for section in task.sections}
-    return {name: sum(_uses(task, name) for task in ts) > 1 for name in names}
 
 
 def _listed(ts: TaskSet, blocking: Any) -> list[int]:

@@ -11,16 +11,14 @@ from fractions import Fraction
 from typing import Any
 
 from rtnb.errors import BadInput
-from rtnb.text import printable
+from rtnb.theory.digits import share, sides
 from rtnb.theory.exact import Time, exact, fraction
-from rtnb.theory.load import share, sides
+from rtnb.theory.options import check_cpus
 from rtnb.theory.task import Task
 from rtnb.theory.taskset import TaskSet, of_a_set
 from rtnb.theory.verdict import Verdict, Witness
 
 __all__ = [
-    "MOST_CPUS",
-    "check_cpus",
     "check_global",
     "dhall",
     "edf_us",
@@ -36,8 +34,6 @@ __all__ = [
     "rm_us_threshold",
     "tardiness",
 ]
-
-MOST_CPUS = 1024
 
 
 def dhall(cpus: int = 2, period: Any = 20, epsilon: Any = 1) -> TaskSet:
@@ -245,12 +241,6 @@ def tardiness(ts: TaskSet, cpus: int) -> Time:
         return 0
     C = [task.C for task in ts]
     return fraction(Fraction((cpus - 1) * max(C) - min(C)) / (cpus - (cpus - 2) * largest) + max(C))
-
-
-def check_cpus(cpus: Any, least: int = 1) -> None:
-    """Raises BadInput for what is no number of CPUs."""
-    if type(cpus) is not int or not least <= cpus <= MOST_CPUS:
-        raise BadInput(f"cpus {printable(str(cpus))[:40]}", f"a whole number from {least} to {MOST_CPUS}")
 
 
 def check_global(ts: TaskSet, cpus: int, test: str) -> None:

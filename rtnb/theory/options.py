@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Is an option what it must be? A yes or no; a function that takes what it will be called with."""
+"""Is an option what it must be? A yes or no; a number of CPUs; a function that takes what it will be called with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Any
 from rtnb.errors import BadInput
 from rtnb.text import printable
 
-__all__ = ["check_flags", "check_takes"]
+__all__ = ["MOST_CPUS", "check_cpus", "check_flags", "check_takes"]
+
+MOST_CPUS = 1024
 
 
 def check_flags(**flags: Any) -> None:
@@ -37,3 +39,9 @@ def check_takes(function: Callable[..., Any], tried: str, *names: str) -> None:
     except TypeError as e:
         why = f"it is a function of ({', '.join(names)}), and this one takes {printable(str(found))[:60]}"
         raise BadInput(tried, why, f"lambda {', '.join(names)}: ...") from e
+
+
+def check_cpus(cpus: Any, least: int = 1) -> None:
+    """Raises BadInput for what is no number of CPUs."""
+    if type(cpus) is not int or not least <= cpus <= MOST_CPUS:
+        raise BadInput(f"cpus {printable(str(cpus))[:40]}", f"a whole number from {least} to {MOST_CPUS}")

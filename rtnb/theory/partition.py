@@ -9,9 +9,9 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from rtnb.errors import BadInput, closest
+from rtnb.theory.digits import share, sides
 from rtnb.theory.exact import Time, fraction
-from rtnb.theory.load import share, sides
-from rtnb.theory.multiprocessor import check_cpus
+from rtnb.theory.options import check_cpus
 from rtnb.theory.response import fits
 from rtnb.theory.taskset import TaskSet, of_a_set
 from rtnb.theory.verdict import Verdict, Witness

@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any, NamedTuple
 
 from rtnb.errors import BadInput
-from rtnb.theory.exact import Time, fraction, in_ticks, ticks
+from rtnb.theory.exact import Time, from_ticks, in_ticks, ticks
 from rtnb.theory.options import check_flags
 from rtnb.theory.response.level import MOST, Level, in_time, loads, worst
 from rtnb.theory.response.terms import terms
@@ -143,7 +142,7 @@ class _Tester:
             why = f"there is no answer after {4 * MOST:,} terms of the recurrence"
             raise BadInput("audsley", why, "deadline_monotonic(ts); or coarser times, or less C") from e
         found = self._beyond(level) if R is None else R
-        return None if found is None else fraction(Fraction(found, self.per_unit)), R is not None
+        return None if found is None else from_ticks(found, self.per_unit), R is not None
 
     def _level(self, above: list[int], at: int, below: list[int]) -> Level:
         C, T, wait = self.C, self.T, self.waits[at]

@@ -11,9 +11,10 @@ from math import ceil, lcm
 from typing import NamedTuple
 
 from rtnb.errors import BadInput, closest
+from rtnb.theory.digits import share
 from rtnb.theory.edf import edf_response_times
-from rtnb.theory.exact import Time, fraction
-from rtnb.theory.load import before, deadlines, demand_at, effective_deadlines, share, time_in_words
+from rtnb.theory.exact import Time, fraction, from_ticks
+from rtnb.theory.load import before, deadlines, demand_at, effective_deadlines
 from rtnb.theory.priorities import deadline_monotonic, rate_monotonic
 from rtnb.theory.response import response_times
 from rtnb.theory.taskset import TaskSet, of_a_set
@@ -65,7 +66,7 @@ class Slack:
         """Of nanoseconds that are not whole, three digits: what they are exactly is in `left` and `extra`."""
         if self.taskset.unit and time.denominator > 1:
             return f"about {in_words(float(time))}"
-        return time_in_words(self.taskset, time)
+        return self.taskset.words(time)
 
 
 @of_a_set
@@ -160,7 +161,7 @@ class _Case(NamedTuple):
         return min(_MOST_LOOKS, 20 * _MOST_LOOKS // (len(self.T) + 10) // (1 + ceil(upto).bit_length() // 512))
 
     def too_many(self, looked: Time, looks: int = _MOST_LOOKS) -> BadInput:
-        upto = time_in_words(self.ts, fraction(Fraction(looked) / self.ts.per_unit))
+        upto = self.ts.words(from_ticks(looked, self.ts.per_unit))
         why = f"more than {looks:,} instants up to {upto} would have to be looked at"
         return BadInput("sensitivity", why, "rounder periods, with a shorter hyperperiod, need fewer")
 
@@ -214,7 +215,7 @@ def _fitting(case: _Case, most: _Most, t: int) -> _Most | None:
     if base + grows * most.x <= t:
         return most
     at = case.ts.from_ticks(t)
-    return _Most(Fraction(t - base, grows), Witness(f"the demand reaches t at {time_in_words(case.ts, at)}", at))
+    return _Most(Fraction(t - base, grows), Witness(f"the demand reaches t at {case.ts.words(at)}", at))
 
 
 def _end(case: _Case, x: Fraction) -> Time:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from itertools import pairwise
@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 from rtnb.errors import BadInput, closest
 from rtnb.text import printable
+from rtnb.theory.bounds import is_below
+from rtnb.theory.digits import share, sides
 from rtnb.theory.exact import Time, exact, words
-from rtnb.theory.load import is_below, share, sides
 from rtnb.theory.options import check_flags
 from rtnb.theory.task import Task
 from rtnb.theory.taskset import TaskSet, of_a_set
@@ -281,7 +282,7 @@ def with_server(ts: TaskSet, *servers: Server) -> TaskSet:
     for at, server in enumerate(servers, len(ts)):
         _check_bound(ts, server, at_top=order[0][2] == at)
     tasks = [*ts, *map(_as_task, servers)]
-    named = TaskSet(({**_columns(task), "priority": n} for n, task in enumerate(tasks, 1)), unit=ts.unit)
+    named = TaskSet((replace(task, priority=n) for n, task in enumerate(tasks, 1)), unit=ts.unit)
     return named.with_priorities(at for _, _, at in order)
 
 
@@ -308,10 +309,6 @@ def _check_bound(ts: TaskSet, server: Server, *, at_top: bool) -> None:
 def _as_task(server: Server) -> Task:
     jitter = server.T - server.Q if server.kind == "deferrable" else 0
     return Task(server.name, server.Q, server.T, server.T + jitter, jitter=jitter)
-
-
-def _columns(task: Task) -> dict[str, Any]:
-    return {name: getattr(task, name) for name in task.__dataclass_fields__}
 
 
 # Bounds.

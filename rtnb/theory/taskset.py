@@ -16,7 +16,7 @@ from rtnb.errors import BadInput
 from rtnb.recording import Header, Recording
 from rtnb.schema import frame
 from rtnb.text import printable
-from rtnb.theory.exact import Time, fraction, in_ticks, ticks, words
+from rtnb.theory.exact import Time, exact, fraction, from_ticks, in_ticks, ticks, words
 from rtnb.theory.rows import TaskRow
 from rtnb.theory.task import TIMES, Task, check, field_of
 from rtnb.units import NS
@@ -111,6 +111,17 @@ class TaskSet(Sequence[Task]):
         times = [task.C, task.T] if task.D == task.T else [task.C, task.T, task.D]
         return f"{task.name} ({', '.join(map(self.words, times))})"
 
+    def time(self, given: Any, what: str) -> Time:
+        """A time that a user gave, as one of this set: where its times have a unit, a bare number counts nanoseconds.
+
+        Raises BadInput, for one with a unit where they have none too.
+        """
+        found, unit = exact(given, what, self.unit)
+        if found and unit != self.unit:
+            why = "it has a unit, and the set's times have no unit"
+            raise BadInput(f"{what} {printable(str(given))[:40]}", why, "give a bare number")
+        return found
+
     def words(self, time: Time | None) -> str:
         """A time of this set for people."""
         return words(time, self.unit)
@@ -144,7 +155,7 @@ class TaskSet(Sequence[Task]):
 
     def from_ticks(self, count: int) -> Time:
         """A number of ticks as a time of the set."""
-        return fraction(Fraction(count, self.per_unit)) if self.per_unit != 1 else count
+        return from_ticks(count, self.per_unit)
 
     @cached_property
     def hyperperiod(self) -> Time:

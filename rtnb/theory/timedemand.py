@@ -9,8 +9,8 @@ from fractions import Fraction
 from functools import partial
 
 from rtnb.errors import BadInput
+from rtnb.theory.digits import share
 from rtnb.theory.exact import Time
-from rtnb.theory.load import share
 from rtnb.theory.taskset import TaskSet, of_a_set
 from rtnb.theory.verdict import Step, Verdict, Witness
 

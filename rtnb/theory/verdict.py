@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Step", "Verdict", "Witness"]
 
-KINDS = ("exact", "sufficient", "necessary")
-
 
 class Step(NamedTuple):
     """A test looked at `t`, and found `value` (work, demand) there; for a `task` and its `job` from 1, if any."""

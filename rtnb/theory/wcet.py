@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
@@ -175,7 +176,7 @@ class Estimate:
 
         return f"<p>{escape(str(self))}</p>{self.assumptions._repr_html_()}"
 
-    @property
+    @cached_property
     def recording(self) -> Recording:
         """The tables pwcet, assumptions and exceedance, under a header whose notes are the caveat."""
         tables = {

@@ -83,11 +83,11 @@ class Panel:
     'schedulable under fp: U = 5/6 = 0.8333'
     """
 
-    def __init__(self, ts: TaskSet, policy: str = "fp", protocol: str | None = None) -> None:
+    def __init__(self, ts: TaskSet, policy: str = "fp", protocol: str = "none") -> None:
         if len(ts) > _TASKS:
             raise BadInput("panel", f"it has {len(ts)} tasks, and there is room for {_TASKS}", "take some of them")
         self.origin, self.policy = ts, _known(policy)
-        self.protocol = None if protocol is None else protocol_of(protocol)
+        self.protocol = protocol_of(protocol)
         found = {field: ts.in_ticks(field) for field in FIELDS}
         self.step_ticks = _step(found, ts.unit)
         self.steps = {
@@ -176,14 +176,14 @@ class Panel:
 
     def _unprotected(self, ts: TaskSet) -> tuple[str, ...]:
         """That what is shared has no protocol, where it has none."""
-        if not ts.shared or (self.protocol or "none") != "none":
+        if not ts.shared or self.protocol != "none":
             return ()
         names = ", ".join(sorted(ts.shared))
         return (f"{names}: shared with no protocol, so that who waits has no bound; try protocol='pip' or 'icpp'",)
 
     def _simulated(self, ts: TaskSet) -> Schedule:
         """As much of the schedule as is drawn."""
-        options: dict[str, Any] = {"until": ts.from_ticks(_until(ts)), "protocol": self.protocol or "none"}
+        options: dict[str, Any] = {"until": ts.from_ticks(_until(ts)), "protocol": self.protocol}
         if self.policy == "llf":
             options["quantum"] = ts.from_ticks(_quantum(ts))
         return ts.simulate(self.policy, **options)

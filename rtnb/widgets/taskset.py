@@ -106,7 +106,7 @@ class TaskSetPanel(widgets.VBox):  # type: ignore[misc]
     than 20 tasks, and an unknown policy or protocol.
     """
 
-    def __init__(self, ts: TaskSet, policy: str = "fp", *, protocol: str | None = None) -> None:
+    def __init__(self, ts: TaskSet, policy: str = "fp", *, protocol: str = "none") -> None:
         self.model = Panel(ts, policy, protocol)
         self.policy = widgets.Dropdown(options=POLICIES, value=policy, description="policy")
         self.sliders = {key: self._slider(*key) for key in self.model.steps}

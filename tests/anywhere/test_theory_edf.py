@@ -17,8 +17,8 @@ from response_time_analysis import model
 from rtnb.errors import BadInput
 from rtnb.theory import TaskSet
 from rtnb.theory.demand import busy_period, demand_bound, demand_limit, processor_demand, qpa
+from rtnb.theory.digits import share, sides
 from rtnb.theory.edf import edf_density, edf_response_times, edf_utilisation
-from rtnb.theory.load import share, sides
 
 Vector = Callable[[str], tuple[Any, Any]]
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from rtnb.errors import BadInput
-from rtnb.theory.exact import Time, exact, fraction, words
+from rtnb.theory.exact import Time, exact, from_ticks, words
 from rtnb.units import NS
 
 __all__ = ["Scale"]
@@ -51,7 +50,7 @@ class Scale:
 
     def words(self, ticks: float) -> str:
         """A number of ticks in words."""
-        return words(fraction(Fraction(int(ticks), self.per_unit)), self.unit)
+        return words(from_ticks(int(ticks), self.per_unit), self.unit)
 
     def ticks(self, given: Time | str, what: str) -> float:
         """A time of the set as ticks: of one with a unit `2ms`, or whole ns. Raises BadInput."""

@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from fractions import Fraction
 from functools import partial
 from typing import Any
 
 from rtnb.errors import BadInput
-from rtnb.theory.exact import Time, fraction, in_ticks, ticks
+from rtnb.theory.exact import Time, from_ticks, in_ticks, ticks
 from rtnb.theory.options import check_flags
 from rtnb.theory.response.level import Level, Worst, loads, meets, steps, worst
 from rtnb.theory.response.offsets import finishes, window, worst_at_offsets
@@ -137,7 +136,7 @@ def _verdict(
     trace: Callable[[], Iterable[Step]],
 ) -> Verdict:
     """What was found, highest priority first, as a verdict."""
-    R = [None if each.R is None else _time(each.R, per_unit) for each in found]
+    R = [None if each.R is None else from_ticks(each.R, per_unit) for each in found]
     listed: list[Time | None] = [None] * len(ts)
     for at, time in zip(ts.order, R, strict=True):
         listed[at] = time
@@ -159,7 +158,7 @@ def _compared(ts: TaskSet, at: int, R: Time | None, endless: bool) -> str:
 
 
 def _tightest(ts: TaskSet, level: Level, found: Worst, per_unit: int) -> Witness:
-    slack, end = _time(level.D - (found.R or 0), per_unit), _time(found.end, per_unit)
+    slack, end = from_ticks(level.D - (found.R or 0), per_unit), from_ticks(found.end, per_unit)
     job = f"its job {found.job} is done at {ts.words(end)}"
     return Witness(f"{level.name} has the least slack, {ts.words(slack)}: {job}", end, level.name, found.job)
 
@@ -172,14 +171,10 @@ def _first_late(ts: TaskSet, level: Level, found: Worst, per_unit: int) -> Witne
     if found.missed is None:
         return Witness(f"{level.name}: {why}; its first miss is far off", None, level.name)
     job, due, done = found.missed
-    told = "is not done by then" if done is None else f"is done at {ts.words(_time(done, per_unit))}"
+    told = "is not done by then" if done is None else f"is done at {ts.words(from_ticks(done, per_unit))}"
     verb = "may miss" if level.B is None or level.B else "misses"
-    told = f"{level.name} {verb}: its job {job}, due at {ts.words(_time(due, per_unit))}, {told}"
-    return Witness(f"{told}; {why}" if why else told, _time(due, per_unit), level.name, job)
-
-
-def _time(count: int, per_unit: int) -> Time:
-    return count if per_unit == 1 else fraction(Fraction(count, per_unit))
+    told = f"{level.name} {verb}: its job {job}, due at {ts.words(from_ticks(due, per_unit))}, {told}"
+    return Witness(f"{told}; {why}" if why else told, from_ticks(due, per_unit), level.name, job)
 
 
 def _steps(ts: TaskSet, made: list[Level], per_unit: int) -> Iterator[Step]:
@@ -188,7 +183,7 @@ def _steps(ts: TaskSet, made: list[Level], per_unit: int) -> Iterator[Step]:
     left = _MOST_STEPS
     for task in ts:
         for job, w, done in steps(by_name[task.name]):
-            yield Step(_time(w, per_unit), _time(done, per_unit), task.name, job)
+            yield Step(from_ticks(w, per_unit), from_ticks(done, per_unit), task.name, job)
             left -= 1
             if not left:
                 raise BadInput(
@@ -203,4 +198,4 @@ def _jobs(ts: TaskSet, made: list[Level], starts: list[int], per_unit: int) -> I
     for at, done in enumerate(finishes(fit, starts, until)):
         arrivals = range(starts[at], window(fit, starts, at), fit[at].T)
         for job, (arrival, end) in enumerate(zip(arrivals, done, strict=False), 1):
-            yield Step(_time(arrival, per_unit), _time(end, per_unit), fit[at].name, job)
+            yield Step(from_ticks(arrival, per_unit), from_ticks(end, per_unit), fit[at].name, job)

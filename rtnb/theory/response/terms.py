@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rtnb.errors import BadInput
-from rtnb.theory.exact import Time, exact
+from rtnb.theory.exact import Time
 from rtnb.theory.taskset import TaskSet
 
 __all__ = ["terms"]
@@ -36,7 +36,10 @@ def terms(ts: TaskSet, given: Any) -> list[Time | None]:
     listed = list(given)
     if len(listed) != len(ts):
         raise BadInput("blocking", f"{len(listed)} values for {len(ts)} tasks", "one for each task, in list order")
-    return [_term(ts, task.name, value) for task, value in zip(ts, listed, strict=True)]
+    return [
+        None if value is None else ts.time(value, f"blocking of {task.name}")
+        for task, value in zip(ts, listed, strict=True)
+    ]
 
 
 def _without_bound_below(ts: TaskSet, B: Sequence[Time | None]) -> list[Time | None]:
@@ -47,13 +50,3 @@ def _without_bound_below(ts: TaskSet, B: Sequence[Time | None]) -> list[Time | N
         unbounded = unbounded or found[at] is None
         found[at] = None if unbounded else found[at]
     return found
-
-
-def _term(ts: TaskSet, name: str, value: Any) -> Time | None:
-    if value is None:
-        return None
-    time, unit = exact(value, f"blocking of {name}", ts.unit)
-    if time and unit != ts.unit:
-        told = "times without one" if unit else "times with one"
-        raise BadInput(f"blocking of {name}", f"it has {'a' if unit else 'no'} unit, and the set has {told}")
-    return time

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from fractions import Fraction
 from typing import Any, NamedTuple, Protocol
 
-from rtnb.theory.exact import Time, fraction
+from rtnb.theory.exact import Time, from_ticks
 from rtnb.theory.task import Section
 
 __all__ = ["Active", "Job", "Lane", "Op", "Request", "ServerState", "operations"]
@@ -26,7 +25,7 @@ class Job:
         self._active, self._per_unit = active, per_unit
 
     def _time(self, count: Time) -> Time:
-        return count if self._per_unit == 1 else fraction(Fraction(count) / self._per_unit)
+        return from_ticks(count, self._per_unit)
 
     @property
     def task(self) -> Any:

@@ -15,10 +15,9 @@ import numpy as np
 from rtnb.errors import BadInput, closest
 from rtnb.text import printable
 from rtnb.theory.deadlock import protocol_of
-from rtnb.theory.exact import Time, exact, fraction, in_ticks, ticks
-from rtnb.theory.load import counted
-from rtnb.theory.multiprocessor import check_cpus
-from rtnb.theory.options import check_flags, check_takes
+from rtnb.theory.digits import counted
+from rtnb.theory.exact import Time, from_ticks, in_ticks, ticks
+from rtnb.theory.options import check_cpus, check_flags, check_takes
 from rtnb.theory.servers import Server
 from rtnb.theory.simulation.policy import Policy, policy_of
 from rtnb.theory.taskset import TaskSet
@@ -53,7 +52,7 @@ class Plan:
 
     def time(self, count: Time) -> Time:
         """Ticks of this plan as a time of the set."""
-        return count if self.per_unit == 1 else fraction(Fraction(count) / self.per_unit)
+        return from_ticks(count, self.per_unit)
 
 
 def plan(
@@ -128,16 +127,8 @@ def _check(ts: TaskSet, cpus: int, late: str, servers: tuple[Server, ...]) -> No
             raise BadInput(f"server {name}", "there is a task or server of that name", "give it another: name=")
 
 
-def _time(ts: TaskSet, given: Any, what: str) -> Time:
-    """A time of this set; where its times have a unit, a bare number counts nanoseconds. Raises BadInput."""
-    found, unit = exact(given, what, ts.unit)
-    if unit != ts.unit:
-        raise BadInput(f"{what} {printable(str(given))[:40]}", "the set's times have no unit", "give a bare number")
-    return found
-
-
 def _positive(ts: TaskSet, given: Any, what: str) -> Time:
-    found = _time(ts, given, what)
+    found = ts.time(given, what)
     if not found:
         raise BadInput(f"{what} {given}", "must be above zero")
     return found
@@ -197,7 +188,7 @@ def _quantum(ts: TaskSet, per_unit: int, policy: Policy, end: Time, given: Time 
     times = [time for task in ts for time in (task.C, task.T, task.D, task.offset)]
     found = in_ticks(given, per_unit) if given else math.gcd(*(in_ticks(time, per_unit) for time in times))
     if policy.dynamic and end * per_unit // found > MOST_QUANTA:
-        why = f"it would decide anew every {ts.words(fraction(Fraction(found, per_unit)))}"
+        why = f"it would decide anew every {ts.words(from_ticks(found, per_unit))}"
         raise BadInput(f"policy {policy.name}", why, "quantum=: a longer one; or until=: a shorter time")
     return found
 

@@ -11,6 +11,7 @@ from rtnb.errors import BadInput, closest
 from rtnb.text import printable
 from rtnb.theory.exact import Time
 from rtnb.theory.options import check_takes
+from rtnb.theory.priorities import deadline_monotonic, rate_monotonic
 from rtnb.theory.simulation.job import Job
 from rtnb.theory.taskset import TaskSet
 
@@ -43,14 +44,10 @@ class Policy:
         return self is POLICIES["edf"]
 
 
-def _by(field: str) -> Callable[[TaskSet], list[int]]:
-    return lambda ts: sorted(range(len(ts)), key=lambda at: getattr(ts[at], field))
-
-
 POLICIES = {
     "fp": Policy(lambda job, now: job.task.priority, "fp", False, lambda ts: ts.order),
-    "rm": Policy(lambda job, now: job.task.T, "rm", False, _by("T")),
-    "dm": Policy(lambda job, now: job.task.D, "dm", False, _by("D")),
+    "rm": Policy(lambda job, now: job.task.T, "rm", False, lambda ts: rate_monotonic(ts).order),
+    "dm": Policy(lambda job, now: job.task.D, "dm", False, lambda ts: deadline_monotonic(ts).order),
     "edf": Policy(lambda job, now: job.deadline, "edf", False),
     "llf": Policy(lambda job, now: job.deadline - now - job.remaining, "llf"),
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import fields
-from fractions import Fraction
 from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,7 +15,7 @@ import pandas as pd
 from rtnb.errors import BadInput, closest
 from rtnb.recording import Header, Recording
 from rtnb.schema import category, frame
-from rtnb.theory.exact import Time, fraction
+from rtnb.theory.exact import Time, from_ticks
 from rtnb.theory.exact import words as in_words
 from rtnb.theory.rows import Event, Piece, SimulatedJob
 from rtnb.theory.simulation.plan import Plan
@@ -85,7 +84,7 @@ class Schedule:
         return self._time(self._until)
 
     def _time(self, count: Any) -> Time:
-        return fraction(Fraction(int(count), self._per_unit))
+        return from_ticks(int(count), self._per_unit)
 
     # Numbers.
 
@@ -155,7 +154,7 @@ class Schedule:
     def _header(self) -> Header:
         trace = self._trace
         details: dict[str, Any] = {"policy": self.policy, "protocol": self.protocol, "cpus": self.cpus}
-        details |= {"until": self._until, "lanes": list(self.response_times)}
+        details |= {"until": self._until, "lanes": list(trace.names)}
         if trace.budgets:
             details["budget"] = {name: [list(step) for step in steps] for name, steps in trace.budgets.items()}
         if trace.ceilings:
